@@ -1,0 +1,215 @@
+"""The environment as data: every variable with its type, default and meaning, read once and failing loudly.
+
+Each variable may also be given as ``NAME_FILE``, the path of a file that holds the value (mounted secrets).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.core.exceptions import ImproperlyConfigured
+
+ENVIRONMENTS = ("development", "test", "production")
+INSECURE_SECRET_KEY = "insecure-development-key-never-use-it-in-production"  # noqa: S105 - named so that nobody mistakes it for a secret
+MIN_SECRET_KEY_LENGTH = 50  # what Django's own security.W009 asks for
+
+
+def _text(value: str) -> str:
+    return value
+
+
+def _integer(value: str) -> int:
+    return int(value)
+
+
+def _flag(value: str) -> bool:
+    words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    try:
+        return words[value.lower()]
+    except KeyError:
+        raise ValueError("write true or false") from None
+
+
+def _names(value: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        if value not in choices:
+            raise ValueError(f"write one of {', '.join(choices)}")
+        return value
+
+    return parse
+
+
+def _url(*schemes: str) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        scheme = urlsplit(value).scheme
+        if scheme not in schemes:
+            raise ValueError(f"write a URL that begins with {' or '.join(f'{known}://' for known in schemes)}")
+        return value
+
+    return parse
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One environment variable. ``default`` is written as in the environment; the empty string means “not set”."""
+
+    name: str
+    parse: Callable[[str], Any]
+    default: str
+    help: str
+    is_secret: bool = False
+
+
+VARIABLES: tuple[Variable, ...] = (
+    Variable(
+        "ENVIRONMENT",
+        _one_of(*ENVIRONMENTS),
+        "development",
+        "development, test or production. Production refuses to start with an insecure setting.",
+    ),
+    Variable(
+        "SECRET_KEY",
+        _text,
+        "",
+        "Signs sessions, cursors and tokens: at least 50 random characters. Outside production a fixed insecure one.",
+        is_secret=True,
+    ),
+    Variable("DEBUG", _flag, "false", "Django's debug pages. Refused in production."),
+    Variable(
+        "ALLOWED_HOSTS", _names, "", "Host names served, comma-separated. Outside production: the loopback names."
+    ),
+    Variable("CSRF_TRUSTED_ORIGINS", _names, "", "Origins (https://host) allowed to post forms from, comma-separated."),
+    Variable(
+        "TLS_PROXY",
+        _flag,
+        "false",
+        "True behind a proxy that ends TLS and always sets X-Forwarded-Proto: that header is then believed.",
+    ),
+    Variable(
+        "SSL_REDIRECT", _flag, "", "Answer http with a redirect to https. Default: true in production, false elsewhere."
+    ),
+    Variable(
+        "DATABASE_URL",
+        _url("sqlite", "postgres", "postgresql"),
+        "",
+        "postgresql://user:password@host:5432/name, or sqlite:///path. Default: SQLite in DATA_DIR.",
+        is_secret=True,
+    ),
+    Variable(
+        "DATABASE_CONN_MAX_AGE", _integer, "60", "Seconds a connection to PostgreSQL is kept for the next request."
+    ),
+    Variable(
+        "REDIS_URL",
+        _url("redis", "rediss", "unix"),
+        "",
+        "redis://host:6379/0. Holds the cache, and Celery's queue unless CELERY_BROKER_URL says otherwise.",
+        is_secret=True,
+    ),
+    Variable(
+        "CELERY_BROKER_URL",
+        _url("filesystem", "redis", "rediss", "amqp", "amqps", "memory"),
+        "",
+        "Where tasks wait. Default: REDIS_URL where set, else files in DATA_DIR (filesystem://).",
+        is_secret=True,
+    ),
+    Variable("DATA_DIR", _text, "var", "Folder for what the embedded parts write: the SQLite file, the task files."),
+    Variable("LOG_LEVEL", _one_of("DEBUG", "INFO", "WARNING", "ERROR"), "INFO", "Least severe level that is logged."),
+    Variable("LOG_FORMAT", _one_of("json", "text"), "json", "json: one object a line. text: for people."),
+    Variable(
+        "HARVESTER_ALLOWED_PRIVATE_HOSTS",
+        _names,
+        "",
+        "Hosts, or host:port, that may be fetched although their address is not public. For development and tests.",
+    ),
+    Variable(
+        "HARVESTER_CONTACT",
+        _text,
+        "",
+        "A URL or e-mail address for the User-Agent, so that the services we read can reach you.",
+    ),
+    Variable(
+        "HARVESTER_SCHEDULE_SECONDS",
+        _integer,
+        "300",
+        "How often the worker looks for sources that are due, in seconds.",
+    ),
+)
+
+_BY_NAME = {variable.name: variable for variable in VARIABLES}
+
+
+class Environment:
+    """Typed access to the variables above; a name that is not declared there is a programming error (KeyError)."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._values = values
+
+    def get(self, name: str) -> Any:
+        """The parsed value, or its parsed default; ``None`` where both are empty and the type has no empty value.
+
+        Raises ImproperlyConfigured that names the variable and says what to write; a secret's value is not repeated.
+        """
+        variable = _BY_NAME[name]
+        written = self._written(name) or variable.default
+        if not written:
+            return variable.parse("") if variable.parse in (_text, _names) else None
+        try:
+            return variable.parse(written)
+        except ValueError as error:
+            shown = "its value" if variable.is_secret else f"“{written}”"
+            raise ImproperlyConfigured(f"{name}: {shown} cannot be used: {error}.") from None
+
+    def text(self, name: str) -> str:
+        return str(self.get(name) or "")
+
+    def integer(self, name: str) -> int:
+        value = self.get(name)
+        if not isinstance(value, int) or value < 0:
+            raise ImproperlyConfigured(f"{name}: write a whole number, 0 or more.")
+        return value
+
+    def flag(self, name: str, *, default: bool = False) -> bool:
+        value = self.get(name)
+        return default if value is None else bool(value)
+
+    def names(self, name: str) -> list[str]:
+        return list(self.get(name) or ())
+
+    def _written(self, name: str) -> str:
+        path = self._values.get(f"{name}_FILE", "")
+        direct = self._values.get(name, "")
+        if path and direct:
+            raise ImproperlyConfigured(f"{name} and {name}_FILE are both set: keep one.")
+        if not path:
+            return direct.strip()
+        try:
+            return Path(path).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ImproperlyConfigured(f"{name}_FILE: {path} cannot be read: {type(error).__name__}.") from error
+
+
+def require_production_safety(environment: Environment) -> None:
+    """Raise ImproperlyConfigured listing every setting that production must not start with."""
+    complaints = []
+    secret = environment.text("SECRET_KEY")
+    if len(secret) < MIN_SECRET_KEY_LENGTH or secret == INSECURE_SECRET_KEY or len(set(secret)) < 5:
+        complaints.append(f"SECRET_KEY must be set to at least {MIN_SECRET_KEY_LENGTH} random characters")
+    if environment.flag("DEBUG"):
+        complaints.append("DEBUG must be false")
+    hosts = environment.names("ALLOWED_HOSTS")
+    if not hosts or "*" in hosts:
+        complaints.append("ALLOWED_HOSTS must list the host names that are served, and not *")
+    if not environment.text("DATABASE_URL"):
+        complaints.append("DATABASE_URL must be set (SQLite is possible, but only on purpose)")
+    if environment.names("HARVESTER_ALLOWED_PRIVATE_HOSTS"):
+        complaints.append("HARVESTER_ALLOWED_PRIVATE_HOSTS must be empty: it opens the private network to every source")
+    if complaints:
+        raise ImproperlyConfigured("ENVIRONMENT=production cannot start: " + "; ".join(complaints) + ".")

@@ -1,0 +1,125 @@
+"""Which servers the tests talk to; a pytest plugin, loaded before Django reads its settings.
+
+``TEST_DATABASE`` chooses ``sqlite`` (default) or ``postgresql``. A server is taken from ``DATABASE_URL`` where that
+names one, else from what answers on localhost, else a private one is started from the binaries on this
+machine, on a free port, and ended with the test run. Where none can be had the tests that need it are skipped with the
+reason; with ``REQUIRE_SERVICES=1`` that is a failure.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import psycopg
+import pytest
+
+REQUIRED = os.environ.get("REQUIRE_SERVICES") == "1"
+WANTS_POSTGRESQL = os.environ.get("TEST_DATABASE", "sqlite") == "postgresql"
+START_TIMEOUT_SECONDS = 30
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _answers(url: str) -> bool:
+    try:
+        psycopg.connect(url, connect_timeout=3).close()
+    except psycopg.Error:
+        return False
+    return True
+
+
+def _binary(name: str) -> str | None:
+    """On PATH, or where Debian keeps the servers' own programs."""
+    found = shutil.which(name)
+    if found:
+        return found
+    beside = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
+    return str(beside[-1]) if beside else None
+
+
+def _as_unprivileged_user(command: list[str]) -> list[str]:
+    """PostgreSQL refuses to run as root; Debian's package brings a user for it."""
+    return (
+        ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", *command]
+        if os.geteuid() == 0
+        else command
+    )
+
+
+def _start_postgresql() -> str | None:
+    initdb, postgres = _binary("initdb"), _binary("postgres")
+    if not initdb or not postgres:
+        return None
+    folder = tempfile.mkdtemp(prefix="signal-harvester-postgresql-")
+    if os.geteuid() == 0:
+        shutil.chown(folder, "postgres", "postgres")
+    data, port = f"{folder}/data", free_port()
+    subprocess.run(
+        _as_unprivileged_user([initdb, "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"]),
+        check=True,
+        capture_output=True,
+        cwd=folder,
+    )
+    options = ["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-k", folder]
+    server = subprocess.Popen(
+        _as_unprivileged_user([postgres, "-D", data, "-p", str(port), *options]),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd=folder,
+    )
+
+    def end() -> None:
+        server.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            server.wait(10)
+        shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(end)
+    url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
+    deadline = time.monotonic() + START_TIMEOUT_SECONDS
+    while time.monotonic() < deadline:
+        if _answers(url):
+            return url
+        time.sleep(0.1)
+    return None
+
+
+def postgresql_url() -> str | None:
+    """A PostgreSQL in which databases may be created, or None."""
+    named = os.environ.get("DATABASE_URL", "")
+    if named.startswith("postgres"):
+        return named
+    local = "postgresql://postgres@127.0.0.1:5432/postgres"
+    return local if _answers(local) else _start_postgresql()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "schema: drives the OpenAPI document; slower than the rest")
+
+
+_scratch = tempfile.mkdtemp(prefix="signal-harvester-tests-")
+atexit.register(shutil.rmtree, _scratch, ignore_errors=True)
+os.environ["ENVIRONMENT"] = "test"
+os.environ["DATA_DIR"] = _scratch
+for _name in ("REDIS_URL", "CELERY_BROKER_URL", "SECRET_KEY", "ALLOWED_HOSTS"):
+    os.environ.pop(_name, None)
+if WANTS_POSTGRESQL:
+    _url = postgresql_url()
+    if _url is None:
+        pytest.exit("TEST_DATABASE=postgresql, but no PostgreSQL answers and none can be started here.", returncode=3)
+    os.environ["DATABASE_URL"] = _url
+else:
+    os.environ["DATABASE_URL"] = f"sqlite:///{_scratch}/tests.sqlite3"
