@@ -18,6 +18,7 @@ class ArtifactStage(models.TextChoices):
     """The last stage of the pipeline that has finished with an artifact; the next one looks for it here."""
 
     INGESTED = "ingested", "ingested"
+    LINKED = "linked", "linked to the same work elsewhere"
     SCORED = "scored", "scored"
 
 
@@ -34,6 +35,7 @@ class Artifact(models.Model):
     published_at = models.DateTimeField(
         help_text="When the source says it appeared; where it says nothing, when we first saw it."
     )
+    is_dated = models.BooleanField(default=True, help_text="False where the source gave no usable date.")
     updated_at = models.DateTimeField(null=True, blank=True)
     first_seen_at = models.DateTimeField()
     engagement = models.JSONField(default=dict, blank=True, help_text="Counts of attention, by name.")
