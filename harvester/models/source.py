@@ -42,6 +42,9 @@ class Source(models.Model):
     last_modified = models.CharField(max_length=200, blank=True)
 
     next_fetch_at = models.DateTimeField(default=timezone.now)
+    leave_alone_until = models.DateTimeField(
+        null=True, blank=True, help_text="The service asked not to be called before (Retry-After); always obeyed."
+    )
     last_fetch_at = models.DateTimeField(null=True, blank=True)
     last_success_at = models.DateTimeField(null=True, blank=True)
     consecutive_failures = models.PositiveIntegerField(default=0)
