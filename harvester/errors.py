@@ -35,6 +35,16 @@ class IdempotencyConflictError(HarvesterError):
         super().__init__("This Idempotency-Key was used for a different request. Send a new key, or the same request.")
 
 
+class InvalidCursorError(HarvesterError):
+    """A page cursor that we did not make, or made for another list, order or filter."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This cursor does not belong to this list. Take the one from “next” of the page before, with the same "
+            "filters and sort; or leave it out to begin anew."
+        )
+
+
 class FetchFailure(StrEnum):
     """The closed list of reasons a fetch can fail for; pages, API and metrics show these words."""
 

@@ -1,0 +1,33 @@
+"""The watched sources as lists show them."""
+
+from __future__ import annotations
+
+from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery, Value
+from django.db.models.functions import Coalesce, Lower
+
+from harvester.errors import UnknownSourceError
+from harvester.models import Artifact, Source
+from harvester.queries.cursors import Order
+
+BY_NAME = Order("name", value="folded_name", type=str, is_descending=False)
+
+
+def sources() -> QuerySet[Source]:
+    """Every source by name, whatever the case, each with ``artifact_count``, in one query."""
+    counted = (
+        Artifact.objects.filter(source=OuterRef("pk")).order_by().values("source").annotate(n=Count("pk")).values("n")
+    )
+    return Source.objects.annotate(
+        folded_name=Lower("name"),
+        artifact_count=Coalesce(Subquery(counted, output_field=IntegerField()), 0),
+    ).order_by(*BY_NAME.columns())
+
+
+def source_named(name: str) -> Source:
+    """The source with this name, whatever the case; raises UnknownSourceError, which lists those there are."""
+    found = None
+    if "\0" not in name:  # which PostgreSQL cannot even compare
+        found = Source.objects.annotate(folded_name=Lower("name")).filter(folded_name=Lower(Value(name))).first()
+    if found is None:
+        raise UnknownSourceError(name, tuple(Source.objects.values_list("name", flat=True)))
+    return found
