@@ -141,11 +141,6 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "celerybeat-schedule")
 CELERY_BEAT_SCHEDULE = {
-    "say that a worker lives": {
-        "task": "harvester.tasks.beat_heart",
-        "schedule": timedelta(seconds=30),
-        "options": {"expires": 30},
-    },
     "end runs that lost their worker": {
         "task": "harvester.tasks.sweep_runs",
         "schedule": timedelta(seconds=45),

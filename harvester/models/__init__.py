@@ -4,10 +4,12 @@ from harvester.models.artifact import Artifact, ArtifactKind, ArtifactStage, Ide
 from harvester.models.relationship import Relationship, RelationshipMethod, RelationshipType
 from harvester.models.run import Run, RunStatus, WorkerHeartbeat
 from harvester.models.score import Score
-from harvester.models.source import Source, SourceKind, SourceState
+from harvester.models.source import LONGEST_ADDRESS, LONGEST_NAME, Source, SourceKind, SourceState
 from harvester.models.user import User
 
 __all__ = [
+    "LONGEST_ADDRESS",
+    "LONGEST_NAME",
     "Artifact",
     "ArtifactKind",
     "ArtifactStage",

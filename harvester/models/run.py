@@ -74,6 +74,18 @@ class Run(models.Model):
         return timezone.now() - self.heartbeat_at > self.LOST_AFTER
 
     @property
+    def is_working(self) -> bool:
+        """Running, and its worker was heard of lately."""
+        return self.status == RunStatus.RUNNING and not self.is_lost
+
+    def touch(self) -> None:
+        """Say that the worker lives; written at most every ten seconds, since it is called for every page."""
+        now = timezone.now()
+        if self.heartbeat_at is None or now - self.heartbeat_at > timedelta(seconds=10):
+            self.heartbeat_at = now
+            self.save(update_fields=["heartbeat_at"])
+
+    @property
     def shown_status(self) -> RunStatus:
         """The status a reader should see, also when no worker lives that could sweep."""
         return RunStatus.FAILED if self.is_lost else RunStatus(self.status)

@@ -9,6 +9,9 @@ from django.db.models import Q
 from django.db.models.functions import Lower
 from django.utils import timezone
 
+LONGEST_NAME = 200
+LONGEST_ADDRESS = 2000
+
 
 class SourceKind(models.TextChoices):
     ARXIV = "arxiv", "arXiv"
@@ -23,14 +26,16 @@ class SourceState(models.TextChoices):
 class Source(models.Model):
     """One watched place. ``cursor`` belongs to the file of its kind in ``harvester.sources``; nobody else reads it."""
 
-    name = models.CharField(max_length=200, help_text="Unique, whatever the case; shown everywhere.")
+    name = models.CharField(max_length=LONGEST_NAME, help_text="Unique, whatever the case; shown everywhere.")
     kind = models.CharField(max_length=20, choices=SourceKind)
     url = models.CharField(
-        max_length=2000,
+        max_length=LONGEST_ADDRESS,
         blank=True,
         help_text="For a feed its address. For other kinds it replaces the service's own (mirror, proxy, recording).",
     )
-    query = models.CharField(max_length=2000, blank=True, help_text="What to ask the service for, in its own language.")
+    query = models.CharField(
+        max_length=LONGEST_ADDRESS, blank=True, help_text="What to ask the service for, in its own language."
+    )
     state = models.CharField(max_length=10, choices=SourceState, default=SourceState.ACTIVE)
     is_sample = models.BooleanField(default=False, help_text="Belongs to the sample world; removed with it.")
     interval_seconds = models.PositiveIntegerField(

@@ -1,0 +1,160 @@
+"""Takes a Run through the stages; this file alone knows their order."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable
+from datetime import datetime
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from harvester.clients.http import HttpClient
+from harvester.models import Run, RunStatus, Source, SourceState
+from harvester.pipeline import ingest, same_work, score
+from harvester.pipeline.stage import Progress, StageReport, Unwatched
+
+logger = logging.getLogger(__name__)
+
+#: The stages after ingest, in order. Each reads what the one before has left in the database.
+_ANALYSIS: dict[str, Callable[[], StageReport]] = {same_work.NAME: same_work.run, score.NAME: score.run}
+STAGES = (ingest.NAME, *_ANALYSIS)
+
+
+def worker_name() -> str:
+    """``host:pid`` of this process."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def claim(run: Run) -> bool:
+    """Take a queued run for this process; False if another worker was quicker or it was cancelled."""
+    now = timezone.now()
+    taken = Run.objects.filter(pk=run.pk, status=RunStatus.QUEUED).update(
+        status=RunStatus.RUNNING, started_at=now, heartbeat_at=now, worker=worker_name()
+    )
+    run.refresh_from_db()
+    return bool(taken)
+
+
+def harvest(run: Run, client: HttpClient, *, only_due: bool = False, progress: Progress | None = None) -> Run:
+    """Work a claimed run to its end and return it with its reports.
+
+    Fetches every active source, or the one that ``parameters["source"]`` names (paused or not); with ``only_due`` just
+    those whose time has come. The run fails only if something was to be fetched and every source failed.
+    """
+    watcher = progress or Unwatched()
+    try:
+        _work(run, client, only_due=only_due, progress=watcher)
+    except KeyboardInterrupt:
+        _finish(run, RunStatus.CANCELLED, "Interrupted; everything stored so far is kept.")
+        raise
+    except Exception:
+        logger.exception("run failed", extra={"run": run.pk})
+        _finish(run, RunStatus.FAILED, "Unexpected error; the log has the details.")
+        raise
+    outcomes = [report["outcome"] for report in run.source_reports]
+    if outcomes and all(outcome == "failed" for outcome in outcomes):
+        _finish(run, RunStatus.FAILED, "Every source failed.")
+    else:
+        _finish(run, RunStatus.SUCCEEDED, "")
+    return run
+
+
+def sweep() -> int:
+    """Mark as failed the runs that lost their worker and free their sources; how many there were.
+
+    A run of this machine whose process is gone is found at once, any other by its silence.
+    """
+    lost = [run for run in Run.objects.filter(status=RunStatus.RUNNING) if run.is_lost or _is_dead_here(run.worker)]
+    for run in lost:
+        # Only if it is still as we saw it: the worker may have come back in this moment.
+        swept = Run.objects.filter(pk=run.pk, status=RunStatus.RUNNING, heartbeat_at=run.heartbeat_at).update(
+            status=RunStatus.FAILED,
+            finished_at=timezone.now(),
+            error="The worker died. What it had stored is kept; the next run continues there.",
+        )
+        if swept:
+            Source.objects.filter(claimed_by=run).update(claimed_by=None)
+            logger.warning("run lost its worker", extra={"run": run.pk, "worker": run.worker})
+    return len(lost)
+
+
+def _work(run: Run, client: HttpClient, *, only_due: bool, progress: Progress) -> None:
+    stage = run.parameters.get("stage")
+    if stage in (None, ingest.NAME):
+        _ingest(run, client, only_due=only_due, progress=progress)
+    for name, work in _ANALYSIS.items():
+        if stage in (None, name):
+            _analyse(run, name, work, progress)
+
+
+def _ingest(run: Run, client: HttpClient, *, only_due: bool, progress: Progress) -> None:
+    started = time.monotonic()
+    sources = list(_sources(run, only_due=only_due))
+    progress.begin(ingest.NAME, None)
+    since = run.parameters.get("since")
+    reports = ingest.process(
+        sources,
+        client,
+        run=run,
+        since=datetime.fromisoformat(since) if since else None,
+        limit=run.parameters.get("limit"),
+        progress=progress,
+    )
+    progress.end()
+    processed = sum(report.fetched for report in reports)
+    failed = sum(report.errors for report in reports)
+    _record(run, StageReport(ingest.NAME, processed, failed, time.monotonic() - started))
+
+
+def _sources(run: Run, *, only_due: bool) -> QuerySet[Source]:
+    name = run.parameters.get("source")
+    if name is not None:
+        return Source.objects.filter(name__iexact=name)
+    if only_due:
+        return ingest.pending()
+    return Source.objects.filter(state=SourceState.ACTIVE).order_by("next_fetch_at", "id")
+
+
+def _analyse(run: Run, name: str, work: Callable[[], StageReport], progress: Progress) -> None:
+    total = StageReport(name)
+    progress.begin(name, None)
+    while True:
+        report = work()
+        total += report
+        run.touch()
+        progress.advance(report.processed)
+        if not report.processed and not report.failed:
+            break
+    progress.end()
+    _record(run, total)
+
+
+def _record(run: Run, report: StageReport) -> None:
+    run.stage_reports = [*run.stage_reports, report.as_json()]
+    run.heartbeat_at = timezone.now()
+    run.save(update_fields=["stage_reports", "heartbeat_at"])
+
+
+def _finish(run: Run, status: RunStatus, error: str) -> None:
+    run.status, run.error, run.finished_at = status, error, timezone.now()
+    with transaction.atomic():
+        run.save(update_fields=["status", "error", "finished_at"])
+        Source.objects.filter(claimed_by=run).update(claimed_by=None)
+
+
+def _is_dead_here(worker: str) -> bool:
+    host, _, pid = worker.rpartition(":")
+    if host != socket.gethostname() or not pid.isdigit():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
