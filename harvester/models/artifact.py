@@ -25,7 +25,12 @@ class ArtifactStage(models.TextChoices):
 class Artifact(models.Model):
     """One entry of one source. The same work in another source is another artifact, linked by ``same_as``."""
 
-    source = models.ForeignKey("harvester.Source", on_delete=models.CASCADE, related_name="artifacts")
+    source = models.ForeignKey(
+        "harvester.Source",
+        on_delete=models.CASCADE,
+        related_name="artifacts",
+        db_index=False,  # the indexes below begin with it
+    )
     external_id = models.CharField(max_length=500)
     kind = models.CharField(max_length=20, choices=ArtifactKind)
     canonical_url = models.CharField(max_length=2000, blank=True)
@@ -58,6 +63,8 @@ class Artifact(models.Model):
         ]
         indexes = [
             models.Index(fields=["-published_at", "-id"], name="artifact_newest"),
+            models.Index(fields=["source", "-published_at", "-id"], name="artifact_newest_of_source"),
+            models.Index(fields=["kind", "-published_at", "-id"], name="artifact_newest_of_kind"),
             models.Index(fields=["canonical_url"], name="artifact_canonical_url"),
             models.Index(fields=["stage", "id"], name="artifact_waiting", condition=~Q(stage=ArtifactStage.SCORED)),
         ]

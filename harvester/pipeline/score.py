@@ -46,7 +46,9 @@ class Component:
 def pending(limit: int) -> QuerySet[Artifact]:
     """Linked artifacts whose score is missing or out of date, oldest first."""
     waiting = Artifact.objects.filter(stage=ArtifactStage.LINKED, attempts__lt=MAX_ATTEMPTS, is_permanent_failure=False)
-    return waiting.only("id", "kind", "published_at", "first_seen_at", "is_dated", "engagement").order_by("id")[:limit]
+    return waiting.only("id", "source", "kind", "published_at", "first_seen_at", "is_dated", "engagement").order_by(
+        "id"
+    )[:limit]
 
 
 def process(artifacts: Sequence[Artifact]) -> None:
@@ -56,7 +58,7 @@ def process(artifacts: Sequence[Artifact]) -> None:
         (_score(artifact, components_of(artifact), now) for artifact in artifacts),
         update_conflicts=True,
         unique_fields=("artifact",),
-        update_fields=("discovery_score", "rank", "components", "explanation", "computed_at"),
+        update_fields=("source", "kind", "discovery_score", "rank", "components", "explanation", "computed_at"),
     )
     Artifact.objects.filter(pk__in=[artifact.pk for artifact in artifacts]).update(
         stage=ArtifactStage.SCORED, failed_stage="", error="", attempts=0
@@ -101,6 +103,8 @@ def _score(artifact: Artifact, components: tuple[Component, ...], now: datetime)
     reasons = "; ".join(f"{component.reason} ({component.value:.0f})" for component in components)
     return Score(
         artifact=artifact,
+        source_id=artifact.source_id,
+        kind=artifact.kind,
         discovery_score=score,
         rank=rank_of(score, artifact.published_at),
         components=[asdict(component) for component in components],

@@ -15,7 +15,7 @@ BY_NAME = Order("name", value="folded_name", type=str, is_descending=False)
 def sources() -> QuerySet[Source]:
     """Every source by name, whatever the case, each with ``artifact_count``, in one query."""
     counted = (
-        Artifact.objects.filter(source=OuterRef("pk")).order_by().values("source").annotate(n=Count("pk")).values("n")
+        Artifact.objects.filter(source=OuterRef("pk")).order_by().values("source").annotate(n=Count("*")).values("n")
     )
     return Source.objects.annotate(
         folded_name=Lower("name"),
