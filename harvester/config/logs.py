@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
+from django_guid.log_filters import CorrelationId
+
 JSON_FIELDS = "%(asctime)s %(levelname)s %(name)s %(message)s %(correlation_id)s %(process)d"
+
+
+class RequestId(CorrelationId):
+    """Gives each record the id of its request, unless it brings one (the access log is written after the request)."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return hasattr(record, "correlation_id") or bool(super().filter(record))
 
 
 def logging_config(*, level: str, form: str) -> dict[str, Any]:
@@ -12,7 +22,7 @@ def logging_config(*, level: str, form: str) -> dict[str, Any]:
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "filters": {"correlation_id": {"()": "django_guid.log_filters.CorrelationId"}},
+        "filters": {"request_id": {"()": RequestId}},
         "formatters": {
             "json": {
                 "()": "pythonjsonlogger.json.JsonFormatter",
@@ -30,7 +40,7 @@ def logging_config(*, level: str, form: str) -> dict[str, Any]:
             "text": {"format": "%(asctime)s %(levelname)-7s %(name)s: %(message)s"},
         },
         "handlers": {
-            "stderr": {"class": "logging.StreamHandler", "formatter": form, "filters": ["correlation_id"]},
+            "stderr": {"class": "logging.StreamHandler", "formatter": form, "filters": ["request_id"]},
         },
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {

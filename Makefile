@@ -1,0 +1,90 @@
+# Everything a developer or operator types. `make run` and `make test` need nothing but Python 3.11+ and make.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PORT ?= 8000
+export PORT
+
+.PHONY: help
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+# --- installing -----------------------------------------------------------------------------------------------------
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Python 3.11 or later is needed. Name one: make PYTHON=python3.12 …" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed-run: requirements/run.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.txt
+	@touch $@
+
+$(VENV)/.installed-dev: requirements/dev.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@ $(VENV)/.installed-run
+
+.PHONY: install
+install: $(VENV)/.installed-run ## Install the locked dependencies into .venv
+
+.PHONY: lock
+lock: $(VENV)/.installed-dev ## Renew the lock files from pyproject.toml
+	$(BIN)/uv pip compile pyproject.toml $(LOCK) -o requirements/run.txt
+	$(BIN)/uv pip compile pyproject.toml $(LOCK) --group dev -c requirements/run.txt -o requirements/dev.txt
+LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
+
+# --- running --------------------------------------------------------------------------------------------------------
+
+.PHONY: run
+run: install ## Serve the product on 127.0.0.1:8000 (PORT) with a worker beside it
+	@$(BIN)/python manage.py migrate --verbosity 0
+	@$(BIN)/python manage.py collectstatic --no-input --verbosity 0
+	@$(BIN)/python manage.py prepare
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m honcho start --port $(PORT)
+
+# --- proving --------------------------------------------------------------------------------------------------------
+
+.PHONY: test
+test: $(VENV)/.installed-dev ## Run the whole suite, on SQLite and again on PostgreSQL
+	$(BIN)/python -m pytest
+	@if $(BIN)/python -m tests.services; then \
+		echo TEST_DATABASE=postgresql $(BIN)/python -m pytest; TEST_DATABASE=postgresql $(BIN)/python -m pytest; \
+	else [ "$${REQUIRE_SERVICES:-}" != 1 ]; fi
+
+.PHONY: lint
+lint: $(VENV)/.installed-dev ## Format, lint, types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy harvester manage.py
+	$(BIN)/lint-imports
+
+.PHONY: check
+check: lint ## All that CI asks: lint, migrations, deployment checks, tests, the pages in a browser
+	ENVIRONMENT=test $(BIN)/python manage.py makemigrations --check --dry-run
+	ENVIRONMENT=production SECRET_KEY=$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(60))') \
+		ALLOWED_HOSTS=harvester.example DATABASE_URL=sqlite:///var/check.sqlite3 \
+		$(BIN)/python manage.py check --deploy --fail-level WARNING
+	$(MAKE) test
+	$(MAKE) faces
+
+.PHONY: faces
+faces: $(VENV)/.installed-dev ## Walk the pages in a real browser (Chromium)
+	$(BIN)/python -m tests.faces
+
+.PHONY: bench
+bench: $(VENV)/.installed-dev ## Measure; prints figures, asserts nothing
+	$(BIN)/python -m tests.benchmarks
+
+.PHONY: real-input
+real-input: $(VENV)/.installed-dev ## Harvest recorded replies: make real-input DATA=DIR
+	@[ -n "$(DATA)" ] || { echo "Say where the recorded replies are: make real-input DATA=DIR" >&2; exit 2; }
+	$(BIN)/python -m tests.real_input "$(DATA)"
+
+.PHONY: clean
+clean: ## Remove what was installed and generated; var/ (data) stays
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,25 @@
+"""How gunicorn serves the product; WEB_CONCURRENCY (gunicorn's own) says how many workers, 1 by default."""
+
+import os
+
+wsgi_app = "harvester.config.wsgi:application"
+bind = f"{os.environ.get('HOST', '127.0.0.1')}:{os.environ.get('PORT', '8000')}"
+
+# Threads, because requests wait for the database more than they compute.
+worker_class = "gthread"
+threads = 4
+preload_app = True  # one import for all workers; nothing of ours opens a connection or a thread at import
+
+# A worker is replaced now and then, never all at once, so that no leak can grow for ever.
+max_requests = 10_000
+max_requests_jitter = 1_000
+
+# The slowest page is bounded by the database's own limits; a worker silent for longer is stuck.
+timeout = 30
+graceful_timeout = 30
+keepalive = 5
+worker_tmp_dir = "/dev/shm"  # noqa: S108 - heartbeats of workers belong into memory, not on a slow disk
+
+accesslog = "-"
+errorlog = "-"
+logger_class = "harvester.config.gunicorn_logs.StructuredLogger"
