@@ -27,9 +27,7 @@ class Command(BaseCommand):
             call_command("sample", "load", stdout=self.stdout)
         address = f"http://127.0.0.1:{os.environ.get('PORT', '8000')}"
         self.stdout.write(
-            f"\n  Pages     {address}/"
-            f"\n  API docs  {address}/api/v1/docs"
-            f"\n  Admin     {address}/admin/   {note}\n"
+            f"\n  Pages     {address}/\n  API docs  {address}/api/v1/docs\n  Admin     {address}/admin/   {note}\n"
         )
 
     def _ensure_admin(self) -> str:
