@@ -40,12 +40,15 @@ LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-header 
 
 # --- running --------------------------------------------------------------------------------------------------------
 
+# honcho reads .env where there is one, so that every process sees the same settings.
+HONCHO := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m honcho
+
 .PHONY: run
 run: install ## Serve the product on 127.0.0.1:8000 (PORT) with a worker beside it
-	@$(BIN)/python manage.py migrate --verbosity 0
-	@$(BIN)/python manage.py collectstatic --no-input --verbosity 0
-	@$(BIN)/python manage.py prepare
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m honcho start --port $(PORT)
+	@$(HONCHO) run python manage.py migrate --verbosity 0
+	@$(HONCHO) run python manage.py collectstatic --no-input --verbosity 0
+	@$(HONCHO) run python manage.py prepare
+	@$(HONCHO) start --port $(PORT)
 
 # --- proving --------------------------------------------------------------------------------------------------------
 
