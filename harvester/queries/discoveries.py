@@ -9,7 +9,7 @@ from typing import Literal
 from django.db.models import QuerySet
 from django.db.models.functions import Left
 
-from harvester.models import Artifact
+from harvester.models import Artifact, Source
 from harvester.queries.cursors import Order
 from harvester.queries.ranks import lowest_rank
 from harvester.queries.sources import source_named
@@ -25,11 +25,11 @@ NEWEST = Order("newest", value="published_at", type=datetime)
 class DiscoveryFilters:
     """What to show; None restricts nothing.
 
-    ``source`` is a name, whatever the case. ``min_score`` (0 to 100) means the shown, decayed score. ``since`` is the
-    earliest publication.
+    ``source`` is a name, whatever the case, or the source itself where it is at hand (which saves looking it up).
+    ``min_score`` (0 to 100) means the shown, decayed score. ``since`` is the earliest publication.
     """
 
-    source: str | None = None
+    source: str | Source | None = None
     kind: str | None = None
     min_score: float | None = None
     since: datetime | None = None
@@ -39,7 +39,7 @@ class DiscoveryFilters:
     def binding(self) -> dict[str, str]:
         """The filters in words, for the cursor."""
         words = {
-            "source": self.source.lower() if self.source is not None else None,
+            "source": str(self.source).lower() if self.source is not None else None,
             "kind": self.kind,
             "min_score": repr(float(self.min_score)) if self.min_score is not None else None,
             "since": self.since.astimezone(UTC).isoformat() if self.since is not None else None,
@@ -68,6 +68,7 @@ def discoveries(filters: DiscoveryFilters, *, now: datetime) -> QuerySet[Artifac
             "title",
             "authors",
             "published_at",
+            "is_dated",
             "engagement",
             "source__name",
             "source__kind",
@@ -98,7 +99,8 @@ def _matching(filters: DiscoveryFilters, now: datetime) -> QuerySet[Artifact]:
     # Source and kind stand in both tables; asked for where the sort value stands, one index filters and sorts.
     place = "" if filters.sort == "newest" else "score__"
     if filters.source is not None:
-        found = found.filter(**{f"{place}source": source_named(filters.source)})
+        source = source_named(filters.source) if isinstance(filters.source, str) else filters.source
+        found = found.filter(**{f"{place}source": source})
     if filters.kind is not None:
         found = found.filter(**{f"{place}kind": filters.kind})
     if filters.since is not None:

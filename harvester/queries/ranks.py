@@ -15,7 +15,8 @@ HALF_LIFE_HOURS = 336  # two weeks
 SMALLEST_SCORE = 0.01  # what a score of 0 counts as, since it has no logarithm
 
 Band = Literal["notify", "strong", "fair", "low"]
-_BANDS: tuple[tuple[float, Band], ...] = ((85.0, "notify"), (60.0, "strong"), (40.0, "fair"))
+#: The least shown score of each band; below the last is “low”.
+BANDS: tuple[tuple[float, Band], ...] = ((85.0, "notify"), (60.0, "strong"), (40.0, "fair"))
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SHOWN_STEPS = 100  # a shown score is cut, not rounded, to hundredths: it never claims more than there is
@@ -47,7 +48,7 @@ def decayed_score(score: float, published_at: datetime, now: datetime) -> float:
 
 def band(score: float) -> Band:
     """The word for a shown score: notify from 85, strong from 60, fair from 40, else low."""
-    return next((word for least, word in _BANDS if score >= least), "low")
+    return next((word for least, word in BANDS if score >= least), "low")
 
 
 def _hours(moment: datetime) -> float:
