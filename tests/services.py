@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import os
 import shutil
 import socket
@@ -17,7 +18,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import psycopg
 import pytest
@@ -25,6 +28,7 @@ import pytest
 REQUIRED = os.environ.get("REQUIRE_SERVICES") == "1"
 WANTS_POSTGRESQL = os.environ.get("TEST_DATABASE", "sqlite") == "postgresql"
 START_TIMEOUT_SECONDS = 30
+_NAMED_DATABASE = os.environ.get("DATABASE_URL", "")  # read now: below it is replaced by the tests' own
 
 
 def free_port() -> int:
@@ -98,13 +102,53 @@ def _start_postgresql() -> str | None:
     return None
 
 
+@functools.cache
 def postgresql_url() -> str | None:
     """A PostgreSQL in which databases may be created, or None."""
-    named = os.environ.get("DATABASE_URL", "")
-    if named.startswith("postgres"):
-        return named
+    if _NAMED_DATABASE.startswith("postgres"):
+        return _NAMED_DATABASE
     local = "postgresql://postgres@127.0.0.1:5432/postgres"
     return local if _answers(local) else _start_postgresql()
+
+
+def require_postgresql() -> str:
+    """As ``postgresql_url``; skips the test where there is none, or fails it where services are required."""
+    url = postgresql_url()
+    if url is None:
+        _missing("no PostgreSQL answers and none can be started here")
+    return url
+
+
+@contextlib.contextmanager
+def redis_server() -> Iterator[str]:
+    """The URL of a redis-server of the test's own; skips the test where there is no binary, or fails if required."""
+    binary = _binary("redis-server")
+    if binary is None:
+        _missing("no redis-server binary is on PATH")
+    port = free_port()
+    options = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", _scratch]
+    server = subprocess.Popen([str(binary), "--port", str(port), *options], stdout=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + START_TIMEOUT_SECONDS
+        while not _listens(port):
+            if time.monotonic() > deadline:
+                _missing("redis-server does not start here")
+            time.sleep(0.05)
+        yield f"redis://127.0.0.1:{port}/0"
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _missing(reason: str) -> NoReturn:
+    if REQUIRED:
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 def pytest_configure(config: pytest.Config) -> None:
