@@ -9,12 +9,24 @@ from typing import Any
 from celery import current_app
 from django.contrib.auth.models import AnonymousUser
 from django.db import IntegrityError, transaction
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
 from harvester.clients.http import HttpClient
 from harvester.errors import IdempotencyConflictError, SourceConfigError
-from harvester.models import LONGEST_ADDRESS, LONGEST_NAME, Run, Source, SourceKind, SourceState, User
+from harvester.models import (
+    LONGEST_ADDRESS,
+    LONGEST_NAME,
+    Artifact,
+    ArtifactStage,
+    Run,
+    RunStatus,
+    Source,
+    SourceKind,
+    SourceState,
+    User,
+)
 from harvester.pipeline.run import STAGES
 from harvester.queries.sources import source_named
 from harvester.sources import source_module
@@ -35,7 +47,7 @@ _CHECKED_ENTRIES = 5
 def add_source(*, kind: str, name: str, url: str = "", query: str = "", is_sample: bool = False) -> Source:
     """Begin to watch a place. Raises SourceConfigError that names the field; then nothing is added."""
     name, url, query = name.strip(), url.strip(), query.strip()
-    _check_name(name)
+    check_name(name)
     if kind not in SourceKind.values:
         raise SourceConfigError("kind", f"There is no kind “{kind}”. Known kinds: {', '.join(SourceKind.values)}.")
     check_address(kind, url, query)
@@ -66,6 +78,16 @@ def forget_position(source: Source) -> None:
     source.cursor, source.etag, source.last_modified = {}, "", ""
     source.next_fetch_at, source.leave_alone_until = timezone.now(), None
     source.consecutive_failures, source.failure_reason, source.failure_detail = 0, "", ""
+
+
+def check_name(name: str) -> None:
+    """Raise SourceConfigError when no source can be called this; whether the name is free, the database knows."""
+    if not name:
+        raise SourceConfigError("name", "A source needs a name.")
+    if len(name) > LONGEST_NAME:
+        raise SourceConfigError("name", f"A name has at most {LONGEST_NAME} characters.")
+    if not name.isprintable():
+        raise SourceConfigError("name", "This name holds a line break or control character. Remove it.")
 
 
 def check_address(kind: str, url: str, query: str) -> None:
@@ -108,13 +130,18 @@ def check_source(source: Source, client: HttpClient) -> list[str]:
     return titles[:_CHECKED_ENTRIES]
 
 
-def _check_name(name: str) -> None:
-    if not name:
-        raise SourceConfigError("name", "A source needs a name.")
-    if len(name) > LONGEST_NAME:
-        raise SourceConfigError("name", f"A name has at most {LONGEST_NAME} characters.")
-    if not name.isprintable():
-        raise SourceConfigError("name", "This name holds a line break or control character. Remove it.")
+# --- artifacts -----------------------------------------------------------------------------------------------------
+
+
+def retry_artifacts(artifacts: QuerySet[Artifact]) -> int:
+    """Let the stage that failed on them try again, also where it had given up; how many had failed."""
+    failed = artifacts.filter(Q(attempts__gt=0) | Q(is_permanent_failure=True))
+    return failed.update(attempts=0, is_permanent_failure=False, failed_stage="", error="")
+
+
+def rescore_artifacts(artifacts: QuerySet[Artifact]) -> int:
+    """Send scored ones back before the score stage, which keeps the old score until it gives the new; how many."""
+    return artifacts.filter(stage=ArtifactStage.SCORED).update(stage=ArtifactStage.LINKED)
 
 
 # --- runs ----------------------------------------------------------------------------------------------------------
@@ -178,6 +205,24 @@ def request_harvest(
     )
     transaction.on_commit(lambda: _wake_worker(run))
     return run
+
+
+def repeat_run(run: Run, *, owner: User | AnonymousUser | None, trigger: str) -> Run:
+    """Queue what this run was asked for once more. Raises UnknownSourceError if its source is gone."""
+    since = run.parameters.get("since")
+    return request_harvest(
+        owner=owner,
+        trigger=trigger,
+        source=run.parameters.get("source"),
+        stage=run.parameters.get("stage"),
+        since=datetime.fromisoformat(since) if since else None,
+        limit=run.parameters.get("limit"),
+    )
+
+
+def cancel_runs(runs: QuerySet[Run]) -> int:
+    """Cancel those no worker has taken yet; how many. One that has begun goes on to its end."""
+    return runs.filter(status=RunStatus.QUEUED).update(status=RunStatus.CANCELLED, finished_at=timezone.now())
 
 
 def _save_once(run: Run) -> Run:

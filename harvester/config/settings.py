@@ -67,6 +67,7 @@ TEMPLATES = [
                 "django.contrib.messages.context_processors.messages",
                 "harvester.pages.context.page_head",
             ],
+            "builtins": ["harvester.pages.words"],
             "loaders": [
                 (
                     "django.template.loaders.cached.Loader",

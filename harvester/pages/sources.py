@@ -1,0 +1,103 @@
+"""The watched sources: how each is doing, and what staff may do with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.views.decorators.http import require_safe
+
+from harvester.actions import pause_source, resume_source
+from harvester.errors import FetchFailure, InvalidCursorError
+from harvester.models import Source, SourceState
+from harvester.pages.posts import SeeOther, new_token, staff_post
+from harvester.queries.cursors import paginate
+from harvester.queries.sources import BY_NAME, sources
+
+ROWS = 50
+
+#: Every reason a fetch can fail for, as an operator would say it.
+FAILURE_WORDS: dict[str, str] = {
+    FetchFailure.ADDRESS_REFUSED: "its address is not public, so it is not called",
+    FetchFailure.NAME_NOT_RESOLVED: "its host name is unknown",
+    FetchFailure.CONNECTION_FAILED: "no connection could be made",
+    FetchFailure.TLS_FAILED: "the secure connection failed",
+    FetchFailure.TIMED_OUT: "it took too long to answer",
+    FetchFailure.TOO_LARGE: "the answer was too large",
+    FetchFailure.TOO_MANY_REDIRECTS: "it redirects too often",
+    FetchFailure.HTTP_STATUS: "it answered with an error",
+    FetchFailure.NOT_A_FEED: "what it answered is no feed",
+    FetchFailure.MALFORMED: "its answer could not be read",
+    FetchFailure.QUERY_REJECTED: "it does not accept the query",
+    FetchFailure.UNEXPECTED: "something unexpected happened; the log has the details",
+}
+
+_TONES = {"fine": "good", "failing": "bad", "paused": "warn"}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One source as the list shows it. ``tone`` is a class of the stylesheet that repeats the word in colour."""
+
+    source: Source
+    tone: str
+    failure: str
+
+    @property
+    def is_paused(self) -> bool:
+        return self.source.state == SourceState.PAUSED
+
+
+@require_safe
+def sources_page(request: HttpRequest) -> HttpResponse:
+    """Every source by name; 400 with the first page for a cursor that is not ours."""
+    status, cursor = 200, request.GET.get("cursor") or None
+    context: dict[str, Any] = {"here": "sources", "once": new_token(), "cursor": cursor or ""}
+    try:
+        page = paginate(sources(), order=BY_NAME, cursor=cursor, limit=ROWS, binding={})
+    except InvalidCursorError:
+        status, page = 400, paginate(sources(), order=BY_NAME, cursor=None, limit=ROWS, binding={})
+        context |= {"cursor_was_refused": True, "cursor": ""}
+    context |= {
+        "rows": [_row(source) for source in page.results],
+        "next_address": _address(page.next_cursor) if page.next_cursor else "",
+        "previous_address": _address(page.previous_cursor) if page.previous_cursor else "",
+    }
+    return render(request, "sources.html", context, status=status)
+
+
+@staff_post
+def pause(request: HttpRequest, source_id: int) -> HttpResponse:
+    source = get_object_or_404(Source, pk=source_id)
+    pause_source(source)
+    messages.success(request, f"{source.name} is paused. Scheduled harvests leave it out.")
+    return _back(request)
+
+
+@staff_post
+def resume(request: HttpRequest, source_id: int) -> HttpResponse:
+    source = get_object_or_404(Source, pk=source_id)
+    resume_source(source)
+    messages.success(request, f"{source.name} is watched again.")
+    return _back(request)
+
+
+def _back(request: HttpRequest) -> SeeOther:
+    """To the page of the list that the form stood on."""
+    return SeeOther(_address(request.POST.get("cursor")))
+
+
+def _address(cursor: str | None) -> str:
+    return f"{reverse('sources')}?{urlencode({'cursor': cursor})}" if cursor else reverse("sources")
+
+
+def _row(source: Source) -> Row:
+    failure = ""
+    if source.consecutive_failures:
+        failure = FAILURE_WORDS.get(source.failure_reason, FAILURE_WORDS[FetchFailure.UNEXPECTED])
+    return Row(source, _TONES.get(source.state_word, ""), failure)
