@@ -1,0 +1,116 @@
+"""The documentation is complete and names nothing that does not exist."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from django.core.management import get_commands, load_command_class
+
+from harvester.conf import HarvesterSettings
+from harvester.config.env import VARIABLES
+from harvester.models import SourceKind
+from harvester.pipeline.run import STAGES
+
+HOUSE = Path(__file__).resolve().parent.parent
+PAGES = sorted([*HOUSE.glob("*.md"), *(HOUSE / "docs").rglob("*.md")])
+SETTINGS = (HOUSE / "docs" / "reference" / "settings.md").read_text(encoding="utf-8")
+COMMANDS = (HOUSE / "docs" / "reference" / "commands.md").read_text(encoding="utf-8")
+OWN_COMMANDS = sorted(name for name, app in get_commands().items() if app == "harvester")
+MAKEFILE = (HOUSE / "Makefile").read_text(encoding="utf-8")
+TARGETS = set(re.findall(r"^([a-z-]+):", MAKEFILE, flags=re.MULTILINE))
+
+
+def relative(path: Path) -> str:
+    return str(path.relative_to(HOUSE))
+
+
+@pytest.mark.parametrize("variable", VARIABLES, ids=lambda variable: variable.name)
+def test_every_variable_is_documented_with_its_default(variable: object) -> None:
+    row = next(line for line in SETTINGS.splitlines() if line.startswith(f"| `{variable.name}` |"))
+    assert variable.help in row
+    assert (f"`{variable.default}`" if variable.default else "not set") in row
+
+
+def test_the_example_environment_lists_every_variable_and_no_other() -> None:
+    listed = re.findall(r"^#?([A-Z_]+)=(.*)$", (HOUSE / ".env.example").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert dict(listed) == {variable.name: variable.default for variable in VARIABLES}
+
+
+def test_every_product_setting_is_documented() -> None:
+    names = [name for name, value in vars(HarvesterSettings).items() if isinstance(value, property)]
+    assert [name for name in names if f"`HARVESTER_{name.upper()}`" not in SETTINGS] == []
+
+
+@pytest.mark.parametrize("name", OWN_COMMANDS)
+def test_every_command_has_a_section(name: str) -> None:
+    assert f"\n## {name}\n" in COMMANDS
+
+
+@pytest.mark.parametrize("name", OWN_COMMANDS)
+def test_every_option_is_documented(name: str) -> None:
+    parser = load_command_class("harvester", name).create_parser("manage.py", name)
+    everyday = {"--help", "--version", "--verbosity", "--settings", "--pythonpath", "--traceback", "--no-color",
+                "--force-color", "--skip-checks"}  # fmt: skip
+    parsers = [parser]
+    for action in parser._actions:
+        if isinstance(getattr(action, "choices", None), dict):
+            parsers += action.choices.values()
+    options = {option for one in parsers for option in one._option_string_actions if option.startswith("--")}
+    assert [option for option in sorted(options - everyday) if option not in COMMANDS] == []
+
+
+@pytest.mark.parametrize("kind", SourceKind.values)
+def test_every_kind_of_source_is_documented(kind: str) -> None:
+    assert f"| `{kind}` |" in COMMANDS
+
+
+def test_the_stages_are_documented_in_order() -> None:
+    assert f"--stage {'|'.join(STAGES)}" in COMMANDS
+
+
+@pytest.mark.parametrize("page", PAGES, ids=relative)
+def test_links_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    local = [target for target in targets if not target.startswith(("http://", "https://"))]
+    assert [target for target in local if not (page.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=relative)
+def test_make_targets_exist(page: Path) -> None:
+    named = re.findall(r"(?:^    |`)make ([a-z-]+)", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert sorted(set(named) - TARGETS) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=relative)
+def test_paths_in_the_text_exist(page: Path) -> None:
+    named = re.findall(r"`((?:harvester|tests|docs|requirements)/[\w./-]+)`", page.read_text(encoding="utf-8"))
+    assert [path for path in named if not (HOUSE / path).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=relative)
+def test_commands_in_the_text_can_be_parsed(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for line in re.findall(
+        r"^    (?:\.venv/bin/)?python manage\.py (.+)$|^    \.venv/bin/python manage\.py (.+)$",
+        text,
+        flags=re.MULTILINE,
+    ):
+        written = next(part for part in line if part)
+        if any(sign in written for sign in "[|") or "…" in written:
+            continue  # a grammar, not a command
+        name, *arguments = shlex.split(written.split("  #")[0])
+        if name in OWN_COMMANDS:
+            load_command_class("harvester", name).create_parser("manage.py", name).parse_args(arguments)
+
+
+def test_every_make_target_for_people_says_what_it_does() -> None:
+    phony = set(re.findall(r"^\.PHONY: ([a-z-]+)", MAKEFILE, flags=re.MULTILINE))
+    described = set(re.findall(r"^([a-z-]+):.*## \S", MAKEFILE, flags=re.MULTILINE))
+    assert phony == described
+
+
+def test_the_changelog_knows_what_is_unreleased() -> None:
+    assert "\n## Unreleased\n" in (HOUSE / "CHANGELOG.md").read_text(encoding="utf-8")
