@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
@@ -38,6 +38,14 @@ from harvester.queries.ranks import BANDS, band, decayed_score, lowest_rank
 from harvester.queries.runs import worker_is_alive
 from harvester.queries.sources import sources
 
+# Only the type stubs know these classes as generic.
+if TYPE_CHECKING:
+    _ModelAdmin = admin.ModelAdmin[Any]
+    _TabularInline = admin.TabularInline[Any, Any]
+    _SourceModelForm = forms.ModelForm[Source]
+else:
+    _ModelAdmin, _TabularInline, _SourceModelForm = admin.ModelAdmin, admin.TabularInline, forms.ModelForm
+
 ROWS = 50
 
 admin.site.site_header = "Signal Harvester"
@@ -45,7 +53,7 @@ admin.site.site_title = "Signal Harvester"
 admin.site.index_title = "Administration"
 
 
-class _List(admin.ModelAdmin[Any]):
+class _List(_ModelAdmin):
     """What all lists share. Nothing here counts a whole table."""
 
     list_per_page = ROWS
@@ -68,7 +76,7 @@ class _LookedAt(_List):
 # --- sources -------------------------------------------------------------------------------------------------------
 
 
-class SourceForm(forms.ModelForm[Source]):
+class SourceForm(_SourceModelForm):
     """Refuses, beside the field, what no fetch could ever work with."""
 
     def clean(self) -> dict[str, Any]:
@@ -112,7 +120,7 @@ class SourceAdmin(_List):
     list_filter = ("kind", "state", FailingFilter)
     search_fields = ("name", "url")
     ordering = ("name",)
-    actions = ("fetch_now", "pause", "resume", "check")
+    actions = ("fetch_now", "pause", "resume", "check_one")
     fieldsets = (
         (None, {"fields": ("name", "kind", "url", "query")}),
         ("When", {"fields": ("state", "interval_seconds", "next_fetch_at", "leave_alone_until")}),
@@ -215,7 +223,7 @@ class SourceAdmin(_List):
         self.message_user(request, "Resumed. They are due now.")
 
     @admin.action(description="Check (reads a little of one source, stores nothing)", permissions=["change"])
-    def check(self, request: HttpRequest, queryset: QuerySet[Source]) -> None:
+    def check_one(self, request: HttpRequest, queryset: QuerySet[Source]) -> None:
         """One at a time, since the visitor waits for the other server's answer."""
         chosen = list(queryset[:2])
         if len(chosen) != 1:
@@ -254,7 +262,7 @@ class BandFilter(admin.SimpleListFilter):
         return queryset
 
 
-class _LookedAtInline(admin.TabularInline[Any, Any]):
+class _LookedAtInline(_TabularInline):
     extra = 0
     can_delete = False
 
