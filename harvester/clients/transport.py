@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 READ_BYTES = 64 * 1024  # decompressed at once; what a bomb can blow up between two looks at the size
+MAX_HEAD_BYTES = 256 * 1024  # the standard library alone would read 100 headers of 64 KB, and copy them often
 UNDERSTOOD_ENCODINGS = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
 
 
@@ -123,11 +124,13 @@ def ask(
         opened = _open(target, addresses, deadline.or_after(limits.connect_seconds), tls)
     connection = HTTPConnection(target.server_name, target.port)
     with closing(opened), closing(connection):
-        connection.sock = cast("socket.socket", _BoundedSocket(opened, deadline))
+        bounded = _BoundedSocket(opened, deadline)
+        connection.sock = cast("socket.socket", bounded)
         with _told_plainly(target.host, f"did not answer within {limits.total_seconds:g} s"):
             written = {name.title(): value for name, value in headers.items()}  # some filters distrust lower case
             connection.request("GET", target.path, headers=written, preload_content=False)
             response = connection.getresponse()
+            bounded.is_reading_head = False
         with closing(response):
             yield Answer(response, target.host, limits)
 
@@ -155,8 +158,8 @@ def _connect(addresses: Sequence[str], port: int, deadline: Deadline) -> socket.
     return socket.create_connection((last, port), timeout=deadline.require_time())
 
 
-class _BoundedReader(io.RawIOBase):
-    """What comes from a socket until the deadline, however slowly it drips.
+class _BoundedSocket(io.RawIOBase):
+    """The part of a socket that an HTTP connection uses, bounded by a deadline and, for the head, by a size.
 
     A socket's own timeout starts anew with each byte, so it is set before each read to what is left.
     """
@@ -164,31 +167,29 @@ class _BoundedReader(io.RawIOBase):
     def __init__(self, opened: socket.socket, deadline: Deadline) -> None:
         self._opened = opened
         self._deadline = deadline
+        self._bytes_read = 0
+        self.is_reading_head = True
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: WriteableBuffer) -> int:
+        if self.is_reading_head and self._bytes_read >= MAX_HEAD_BYTES:
+            raise HTTPException("the head of the reply is too long")
         self._opened.settimeout(self._deadline.require_time())
-        return self._opened.recv_into(buffer)
+        count = self._opened.recv_into(buffer)
+        self._bytes_read += count
+        return count
 
-
-class _BoundedSocket:
-    """The part of a socket that an HTTP connection uses, bounded by a deadline."""
-
-    def __init__(self, opened: socket.socket, deadline: Deadline) -> None:
-        self._opened = opened
-        self._deadline = deadline
-
-    def settimeout(self, seconds: float | None) -> None:
-        """The deadline alone decides."""
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(self, READ_BYTES)
 
     def sendall(self, data: bytes) -> None:
         self._opened.settimeout(self._deadline.require_time())
         self._opened.sendall(data)
 
-    def makefile(self, _mode: str) -> io.BufferedReader:
-        return io.BufferedReader(_BoundedReader(self._opened, self._deadline), READ_BYTES)
+    def settimeout(self, seconds: float | None) -> None:
+        """The deadline alone decides."""
 
     def close(self) -> None:
         """Who opened it closes it: the connection would do so while the body is still to be read."""

@@ -73,7 +73,6 @@ def redirect(location: str, *, status: int = 302) -> bytes:
 def serve(answer: Answer, *, tls: ssl.SSLContext | None = None, listens: bool = True) -> Iterator[Server]:
     """Run a server whose ``answer`` yields the pieces to send for each request; it may talk without listening."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(0.05)
         server = Server(listener.getsockname()[1])
         threads: list[threading.Thread] = []
 
@@ -89,12 +88,14 @@ def serve(answer: Answer, *, tls: ssl.SSLContext | None = None, listens: bool = 
                             wrapped.sendall(piece)
 
         def accept() -> None:
-            while not server.ending.is_set():
-                with contextlib.suppress(TimeoutError):
-                    connection, _ = listener.accept()
-                    server.connections += 1
-                    threads.append(threading.Thread(target=talk, args=[connection], daemon=True))
-                    threads[-1].start()
+            while True:
+                connection, _ = listener.accept()
+                if server.ending.is_set():
+                    connection.close()
+                    return
+                server.connections += 1
+                threads.append(threading.Thread(target=talk, args=[connection], daemon=True))
+                threads[-1].start()
 
         accepting = threading.Thread(target=accept, daemon=True)
         accepting.start()
@@ -102,6 +103,7 @@ def serve(answer: Answer, *, tls: ssl.SSLContext | None = None, listens: bool = 
             yield server
         finally:
             server.ending.set()
+            socket.create_connection(("127.0.0.1", server.port)).close()  # wakes the thread that accepts
             for thread in itertools.chain([accepting], threads):
                 thread.join(5)
 
