@@ -320,7 +320,7 @@ def test_the_deadline_counts_through_all_redirects() -> None:
         began = time.monotonic()
         error = failure(make_client(limits=Limits(total_seconds=1.0)), server.url)
         assert error.reason == FetchFailure.TIMED_OUT
-        assert 0.9 < time.monotonic() - began < 1.5
+        assert 0.9 < time.monotonic() - began < 3
         assert len(server.requests) > 1
 
 
@@ -386,10 +386,10 @@ def test_a_long_retry_after_is_left_to_the_caller(retry_after: str) -> None:
 def test_each_attempt_has_its_own_time() -> None:
     def answer(_request: object) -> itertools.chain[bytes]:
         status = 200 if len(server.requests) == 3 else 503
-        return itertools.chain([b""] if server.ending.wait(0.25) else [], [reply(status=status)])
+        return itertools.chain([b""] if server.ending.wait(0.4) else [], [reply(status=status)])
 
     with serve(answer) as server:
-        assert make_client(limits=Limits(total_seconds=0.5)).get(server.url).status == 200
+        assert make_client(limits=Limits(total_seconds=1.0)).get(server.url).status == 200
 
 
 @given(
