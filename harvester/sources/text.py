@@ -1,0 +1,55 @@
+"""Strings from outside made fit to store: no characters a database refuses, one line where one is meant, bounded."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from typing import Any
+
+LONGEST_EXTERNAL_ID = 500
+LONGEST_TITLE = 1000
+LONGEST_TEXT = 50_000  # characters; what is read and analysed of an entry, about twenty printed pages
+
+# PostgreSQL stores neither NUL nor half of a surrogate pair, in text and in JSON alike.
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+_DEEPEST_JSON = 64
+
+
+def storable(text: str) -> str:
+    """The text without NUL characters and lone surrogates."""
+    return _UNSTORABLE.sub("", text)
+
+
+def one_line(text: str, longest: int | None = None) -> str:
+    """Storable, runs of white space made one space, cut with an ellipsis to at most ``longest`` characters."""
+    line = " ".join(storable(text).split())
+    return line if longest is None else shortened(line, longest)
+
+
+def shortened(text: str, longest: int) -> str:
+    """At most ``longest`` characters; what was cut shows as an ellipsis."""
+    return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"
+
+
+def bounded_id(identifier: str, longest: int = LONGEST_EXTERNAL_ID) -> str:
+    """An identifier of at most ``longest`` characters: a longer one keeps its beginning and gets its SHA-256."""
+    if len(identifier) <= longest:
+        return identifier
+    digest = hashlib.sha256(identifier.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{identifier[: longest - len(digest) - 1]}#{digest}"
+
+
+def storable_json(value: Any, _depth: int = 0) -> Any:
+    """The same JSON value with storable strings, and null for what JSON cannot say or nests too deeply."""
+    if _depth > _DEEPEST_JSON:
+        return None
+    if isinstance(value, str):
+        return storable(value)[:LONGEST_TEXT]
+    if isinstance(value, dict):
+        return {storable(str(key)): storable_json(inner, _depth + 1) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [storable_json(inner, _depth + 1) for inner in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, bool | int) else None

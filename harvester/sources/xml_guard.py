@@ -1,0 +1,93 @@
+"""The guard before every XML document from outside: no DTD, a cap on depth and on the number of elements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+from xml.etree.ElementTree import Element, ParseError, TreeBuilder, XMLParser
+
+from harvester.errors import FetchError, FetchFailure
+from harvester.sources.text import LONGEST_TEXT, storable
+
+MAX_DEPTH = 64  # feeds need about 20, XHTML inside them included
+MAX_ELEMENTS = 500_000  # about 100 MB as a tree; a full page of arXiv has some 5,000
+
+_MOST_RAW_CHILDREN = 5_000
+
+
+class IllFormedXmlError(FetchError):
+    """The document breaks the rules of XML; repairing it may help."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__(FetchFailure.MALFORMED, f"This is no well-formed XML: {where}.")
+
+
+def refused(what: str) -> FetchError:
+    """The error for XML that is well-formed or not, but hostile; repairing it is not tried."""
+    return FetchError(FetchFailure.MALFORMED, f"This XML is refused: {what}.")
+
+
+def refused_dtd() -> FetchError:
+    return refused("it has a document type definition, which may hide an attack")
+
+
+def refused_depth() -> FetchError:
+    return refused(f"its elements are nested more than {MAX_DEPTH} deep")
+
+
+def parse_xml(document: bytes | str) -> Element:
+    """The root element.
+
+    Bytes are decoded as their XML declaration says, text whatever it says. Raises IllFormedXmlError, or FetchError for
+    a document that is refused.
+    """
+    is_text = isinstance(document, str)
+    parser = XMLParser(target=_GuardedBuilder(), encoding="utf-8" if is_text else None)  # noqa: S314 - the builder is the defence
+    try:
+        # In one piece: expat needs quadratic time for a long token that comes in many (CVE-2023-52425).
+        parser.feed(document.encode("utf-8", "replace") if isinstance(document, str) else document)
+        root: Element = parser.close()
+    except ParseError as error:
+        raise IllFormedXmlError(str(error)) from error
+    except (ValueError, LookupError) as error:  # an encoding that is unknown, or has several bytes a character
+        raise IllFormedXmlError("its declared encoding cannot be read") from error
+    return root
+
+
+def as_json(element: Element, name: Callable[[str], str]) -> Any:
+    """An element as a JSON value: its text if it has nothing else, else an object of attributes (“@name”), text
+    (“#text”) and children; a list where several children have one name. ``name`` shortens qualified names.
+    """
+    text = storable((element.text or "").strip())[:LONGEST_TEXT]
+    if not len(element) and not element.attrib:
+        return text
+    found: dict[str, Any] = {f"@{name(key)}": storable(value)[:LONGEST_TEXT] for key, value in element.attrib.items()}
+    if text:
+        found["#text"] = text
+    several: dict[str, list[Any]] = {}
+    for child in element[:_MOST_RAW_CHILDREN]:
+        several.setdefault(name(child.tag), []).append(as_json(child, name))
+    return found | {key: values if len(values) > 1 else values[0] for key, values in several.items()}
+
+
+class _GuardedBuilder(TreeBuilder):
+    def __init__(self) -> None:
+        super().__init__()
+        self._depth = 0
+        self._elements = 0
+
+    def start(self, tag: Any, attrs: Mapping[Any, Any], /) -> Element:
+        self._depth += 1
+        self._elements += 1
+        if self._depth > MAX_DEPTH:
+            raise refused_depth()
+        if self._elements > MAX_ELEMENTS:
+            raise refused(f"it has more than {MAX_ELEMENTS:,} elements")
+        return super().start(tag, dict(attrs))
+
+    def end(self, tag: Any, /) -> Element:
+        self._depth -= 1
+        return super().end(tag)
+
+    def doctype(self, *_: str | None) -> None:
+        raise refused_dtd()
