@@ -21,7 +21,7 @@ def page_head(request: HttpRequest) -> dict[str, Any]:
     return {
         "now": timezone.now(),
         "has_sample_world": SimpleLazyObject(_has_sample_world),
-        "version": conf.version,
+        "product_version": conf.version,
     }
 
 

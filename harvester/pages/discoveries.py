@@ -18,7 +18,7 @@ from django.views.decorators.http import require_safe
 
 from harvester.errors import InvalidCursorError, UnknownSourceError
 from harvester.models import LONGEST_NAME, Artifact, ArtifactKind, Score, Source
-from harvester.pages.words import counted
+from harvester.pages.words import clip, counted
 from harvester.queries.artifacts import SameWork, same_works
 from harvester.queries.cursors import KeysetPage, paginate
 from harvester.queries.discoveries import COUNT_CEILING, DiscoveryFilters, count_at_most, discoveries, order_of
@@ -27,6 +27,7 @@ from harvester.queries.sources import source_named
 
 ROWS = 50
 _LISTED_SOURCES = 100  # with more of them the filter is a field to write the name in
+_NAME_LENGTH = 80  # characters of a name or a place
 _NAMED_ELSEWHERE = 3  # places listed in a row before “and n more”
 
 _WINDOWS: dict[str, timedelta | None] = {
@@ -120,9 +121,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Authors:
-    """Who made it, in a few words: a name or a place, and how many there are besides."""
+    """Who made it, in a few words: a name and its place, or either and how many there are besides."""
 
     lead: str
+    place: str = ""
     rest: str = ""
 
 
@@ -167,10 +169,12 @@ class _Choice:
 def discoveries_page(request: HttpRequest) -> HttpResponse:
     """The list, its filters and its empty states; 422 for an impossible filter, 400 for a cursor that is not ours."""
     now = timezone.now()
-    listed = list(Source.objects.only("name").order_by(Lower("name"))[: _LISTED_SOURCES + 1])
+    listed = list(Source.objects.only("name", "is_sample").order_by(Lower("name"))[: _LISTED_SOURCES + 1])
     asked = {name: value for name, value in request.GET.items() if value}
     form = FilterForm({"since": _USUAL_WINDOW, "sort": "best"} | asked, listed=listed)
     context: dict[str, Any] = {"here": "discoveries", "form": form, "has_sources": bool(listed)}
+    if len(listed) <= _LISTED_SOURCES:  # then it is known without asking again
+        context["has_sample_world"] = any(source.is_sample for source in listed)
     if not form.is_valid():
         return render(request, "discoveries.html", context, status=422)
 
@@ -261,12 +265,12 @@ def authors_in_short(authors: list[dict[str, str]]) -> Authors:
     named = [author for author in authors if author.get("name")]
     if not named:
         return Authors("")
-    others = len(named) - 1
-    if place := named[0].get("affiliation"):
-        return (
-            Authors(place, f", {counted(len(named), 'author')}") if others else Authors(named[0]["name"], f", {place}")
-        )
-    return Authors(named[0]["name"], f" and {others} more" if others else "")
+    name, place = clip(named[0]["name"], _NAME_LENGTH), clip(named[0].get("affiliation") or "", _NAME_LENGTH)
+    if len(named) == 1:
+        return Authors(name, place)
+    if place:
+        return Authors(place, rest=f", {counted(len(named), 'author')}")
+    return Authors(name, rest=f" and {len(named) - 1} more")
 
 
 def engagement_in_words(engagement: dict[str, Any]) -> tuple[str, ...]:

@@ -69,6 +69,7 @@ def runs_page(request: HttpRequest) -> HttpResponse:
     rows = [_row(run) for run in page.results]
     context |= {
         "rows": rows,
+        "last": next((row for row in rows if row.run.is_finished), None),
         "waits_in_vain": _waits_in_vain(page.results),
         "worker_command": WORKER_COMMAND,
         "next_address": _address(page.next_cursor) if page.next_cursor else "",

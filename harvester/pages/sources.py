@@ -17,7 +17,7 @@ from harvester.errors import FetchFailure, InvalidCursorError
 from harvester.models import Source, SourceState
 from harvester.pages.posts import SeeOther, new_token, staff_post
 from harvester.queries.cursors import paginate
-from harvester.queries.sources import BY_NAME, sources
+from harvester.queries.sources import BY_NAME, source_counts, sources
 
 ROWS = 50
 
@@ -65,6 +65,7 @@ def sources_page(request: HttpRequest) -> HttpResponse:
         context |= {"cursor_was_refused": True, "cursor": ""}
     context |= {
         "rows": [_row(source) for source in page.results],
+        "counts": source_counts(),
         "next_address": _address(page.next_cursor) if page.next_cursor else "",
         "previous_address": _address(page.previous_cursor) if page.previous_cursor else "",
     }

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery, Value
+from dataclasses import dataclass
+
+from django.db.models import Count, IntegerField, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce, Lower
 
 from harvester.errors import UnknownSourceError
-from harvester.models import Artifact, Source
+from harvester.models import Artifact, Source, SourceState
 from harvester.queries.cursors import Order
 
 BY_NAME = Order("name", value="folded_name", type=str, is_descending=False)
@@ -31,3 +33,22 @@ def source_named(name: str) -> Source:
     if found is None:
         raise UnknownSourceError(name, tuple(Source.objects.values_list("name", flat=True)))
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class SourceCounts:
+    """How many sources there are, and how many of them are paused, or active and failing."""
+
+    all: int
+    paused: int
+    failing: int
+
+
+def source_counts() -> SourceCounts:
+    is_paused = Q(state=SourceState.PAUSED)
+    counts = Source.objects.aggregate(
+        all=Count("pk"),
+        paused=Count("pk", filter=is_paused),
+        failing=Count("pk", filter=Q(consecutive_failures__gt=0) & ~is_paused),
+    )
+    return SourceCounts(**counts)
