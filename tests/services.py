@@ -157,6 +157,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 _scratch = tempfile.mkdtemp(prefix="signal-harvester-tests-")
 atexit.register(shutil.rmtree, _scratch, ignore_errors=True)
+(Path(_scratch) / "static").mkdir()  # whitenoise warns where there is none
 os.environ["ENVIRONMENT"] = "test"
 os.environ["DATA_DIR"] = _scratch
 for _name in ("REDIS_URL", "CELERY_BROKER_URL", "SECRET_KEY", "ALLOWED_HOSTS"):
