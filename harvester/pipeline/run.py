@@ -40,15 +40,24 @@ def claim(run: Run) -> bool:
     return bool(taken)
 
 
-def harvest(run: Run, client: HttpClient, *, only_due: bool = False, progress: Progress | None = None) -> Run:
+def harvest(
+    run: Run,
+    client: HttpClient,
+    *,
+    only_due: bool = False,
+    sources: QuerySet[Source] | None = None,
+    progress: Progress | None = None,
+) -> Run:
     """Work a claimed run to its end and return it with its reports.
 
     Fetches every active source, or the one that ``parameters["source"]`` names (paused or not); with ``only_due`` just
-    those whose time has come. The run fails only if something was to be fetched and every source failed.
+    those whose time has come; with ``sources`` exactly these. The run fails only if something was to be fetched and
+    every source failed.
     """
     watcher = progress or Unwatched()
+    chosen = _sources(run, only_due=only_due) if sources is None else sources
     try:
-        _work(run, client, only_due=only_due, progress=watcher)
+        _work(run, client, chosen, watcher)
     except KeyboardInterrupt:
         _finish(run, RunStatus.CANCELLED, "Interrupted; everything stored so far is kept.")
         raise
@@ -83,22 +92,21 @@ def sweep() -> int:
     return len(lost)
 
 
-def _work(run: Run, client: HttpClient, *, only_due: bool, progress: Progress) -> None:
+def _work(run: Run, client: HttpClient, sources: QuerySet[Source], progress: Progress) -> None:
     stage = run.parameters.get("stage")
     if stage in (None, ingest.NAME):
-        _ingest(run, client, only_due=only_due, progress=progress)
+        _ingest(run, client, sources, progress)
     for name, work in _ANALYSIS.items():
         if stage in (None, name):
             _analyse(run, name, work, progress)
 
 
-def _ingest(run: Run, client: HttpClient, *, only_due: bool, progress: Progress) -> None:
+def _ingest(run: Run, client: HttpClient, sources: QuerySet[Source], progress: Progress) -> None:
     started = time.monotonic()
-    sources = list(_sources(run, only_due=only_due))
     progress.begin(ingest.NAME, None)
     since = run.parameters.get("since")
     reports = ingest.process(
-        sources,
+        list(sources),
         client,
         run=run,
         since=datetime.fromisoformat(since) if since else None,

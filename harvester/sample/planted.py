@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from harvester.sample import people
-from harvester.sample.outlets import ANNALS, JUNCTION, Outlet
+from harvester.sample.outlets import ANNALS, HELIX, JUNCTION, Outlet
 from harvester.sample.people import Person
 
 #: Title and first author of papers that are near misses of a post below; all others are made by rule.
@@ -73,8 +73,8 @@ REPRINTS = (
     Reprint("neuromorphic-chips-05", ANNALS, Proof.TITLE, retitle=str.upper),
     Reprint("solid-state-batteries-05", ANNALS, Proof.TITLE, retitle=_typographic),
     Reprint("protein-design-02", ANNALS, Proof.TITLE, retitle=str.capitalize),
-    Reprint("protein-design-04", ANNALS, Proof.TITLE, retitle=_with_full_stop),
-    Reprint("protein-design-07", ANNALS, Proof.TITLE, retitle=_typographic),
+    Reprint("protein-design-04", HELIX, Proof.TITLE, retitle=_with_full_stop),
+    Reprint("protein-design-07", HELIX, Proof.TITLE, retitle=_typographic),
     Reprint("protein-design-08", ANNALS, Proof.TITLE, retitle=str.upper),
     Reprint("qubit-notes/lattice-surgery-by-hand", JUNCTION, Proof.URL, days=56),
     Reprint("lab-nord/a-field-guide-to-decoder-latency", JUNCTION, Proof.URL, days=36),

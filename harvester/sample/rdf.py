@@ -40,7 +40,7 @@ def _item(root: Element, outlet: Outlet, entry: Entry) -> None:
     item = add(root, "item", **{"rdf:about": entry.guid})
     add(item, "title", entry.title)
     add(item, "link", entry.url)
-    add(item, "description", entry.work.paragraphs[0])
+    add(item, "description", " ".join(entry.work.paragraphs))
     for credit in entry.work.credits:
         add(item, "dc:creator", _family_first(credit))
     add(item, "dc:date", rfc3339(entry.published))

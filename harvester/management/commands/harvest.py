@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
 from tqdm import tqdm
@@ -16,7 +17,7 @@ from tqdm import tqdm
 from harvester.actions import create_run
 from harvester.clients.http import build_client
 from harvester.errors import HarvesterError
-from harvester.models import Run, RunStatus
+from harvester.models import Run, RunStatus, Source
 from harvester.pipeline.run import STAGES, claim, harvest, sweep
 
 
@@ -67,11 +68,11 @@ class Command(BaseCommand):
             sys.exit(1)
 
 
-def run_in_foreground(run: Run) -> None:
-    """Claim and work a run that was just created here."""
+def run_in_foreground(run: Run, sources: QuerySet[Source] | None = None) -> None:
+    """Claim and work a run that was just created here, on the sources its parameters ask for or on exactly these."""
     try:
         if claim(run):
-            harvest(run, build_client(), progress=Bar())
+            harvest(run, build_client(), sources=sources, progress=Bar())
     except KeyboardInterrupt:
         raise CommandError("Interrupted. What was stored is kept; run it again to go on.", returncode=130) from None
 

@@ -1,3 +1,5 @@
+"""The sample world's data: dates for any anchor, nothing real in it, and the planted truths."""
+
 from __future__ import annotations
 
 import re
@@ -169,7 +171,7 @@ def test_duplicates_share_what_proves_them_and_only_look_different(world: World)
             assert second.url.startswith(first.url)
             assert "utm_source=junction" in second.url
         else:
-            assert first.doi != second.doi
+            assert first.doi == ""
             assert first.title != second.title
             assert plain(first.title) == plain(second.title)
     assert Counter(reprint.proof for reprint in REPRINTS) == {Proof.DOI: 5, Proof.TITLE: 6, Proof.URL: 5}
