@@ -16,6 +16,15 @@ from harvester.sample.topics import TOPICS, WEEKS, Topic
 from harvester.sample.writing import Link, LinkScheme, link_to
 
 _WEEK_SECONDS = 7 * 86_400
+#: What the journal publishes, in the order of its DOIs.
+_IN_ANNALS = (
+    *(reprint.work for reprint in REPRINTS if reprint.outlet is ANNALS),
+    *(post.key for post in POSTS if post.outlet is ANNALS),
+)
+#: The preprints whose authors told arXiv where the article appeared.
+_KNOWN_TO_ARXIV = frozenset(
+    reprint.work for reprint in REPRINTS if reprint.outlet is ANNALS and reprint.proof is Proof.DOI
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +70,6 @@ def moment_of(key: str, days: int, midnight: datetime) -> datetime:
 def annals_doi(key: str, midnight: datetime) -> str:
     """The DOI of what the journal publishes; 10.5555 is the prefix that is set aside for examples."""
     return f"10.5555/annals.{midnight:%Y}.{_IN_ANNALS.index(key) + 1:04d}"
-
-
-_IN_ANNALS = [reprint.work for reprint in REPRINTS if reprint.outlet is ANNALS]
-_IN_ANNALS += [post.key for post in POSTS if post.outlet is ANNALS]
-#: The preprints whose authors told arXiv where the article appeared.
-_KNOWN_TO_ARXIV = frozenset(
-    reprint.work for reprint in REPRINTS if reprint.outlet is ANNALS and reprint.proof is Proof.DOI
-)
 
 
 # --- papers --------------------------------------------------------------------------------------------------------
