@@ -20,7 +20,7 @@ from harvester.queries.cursors import paginate
 from harvester.queries.runs import NEWEST, runs, worker_is_alive
 
 ROWS = 50
-_SOURCES_SHOWN = 200
+_SOURCES_SHOWN = 100
 
 _TONES = {RunStatus.SUCCEEDED: "good", RunStatus.FAILED: "bad", RunStatus.CANCELLED: "warn"}
 _TRIGGERS = {

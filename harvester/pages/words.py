@@ -59,10 +59,9 @@ def date(when: datetime) -> SafeString:
 
 
 def _time(when: datetime, words: str) -> SafeString:
-    utc = when.astimezone(UTC)
-    return format_html(
-        '<time datetime="{}" title="{}">{}</time>', f"{utc:%Y-%m-%dT%H:%M:%SZ}", f"{utc:%Y-%m-%d %H:%M} UTC", words
-    )
+    # Not strftime: it writes years before 1000 with fewer than four digits.
+    written = when.astimezone(UTC).replace(microsecond=0, tzinfo=None).isoformat()
+    return format_html('<time datetime="{}Z" title="{} UTC">{}</time>', written, written[:16].replace("T", " "), words)
 
 
 @register.filter
