@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 from django.db.models import QuerySet
 from django.db.models.functions import Left
@@ -13,6 +13,9 @@ from harvester.models import Artifact, Source
 from harvester.queries.cursors import Order
 from harvester.queries.ranks import lowest_rank
 from harvester.queries.sources import source_named
+
+if TYPE_CHECKING:
+    from django_stubs_ext import WithAnnotations
 
 SUMMARY_LENGTH = 300  # characters
 COUNT_CEILING = 1000
@@ -51,7 +54,13 @@ def order_of(filters: DiscoveryFilters) -> Order:
     return NEWEST if filters.sort == "newest" else BEST
 
 
-def discoveries(filters: DiscoveryFilters, *, now: datetime) -> QuerySet[Artifact]:
+class Opening(TypedDict):
+    """What ``discoveries()`` adds to each: the beginning of its text."""
+
+    opening: str
+
+
+def discoveries(filters: DiscoveryFilters, *, now: datetime) -> QuerySet[WithAnnotations[Artifact, Opening]]:
     """Scored artifacts that pass the filters, in order, with source and score in the same query.
 
     Only what a list shows is loaded: of the text its beginning, as ``opening`` (see ``summary_of``).

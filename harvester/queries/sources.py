@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypedDict
 
 from django.db.models import Count, IntegerField, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce, Lower
@@ -11,10 +12,20 @@ from harvester.errors import UnknownSourceError
 from harvester.models import Artifact, Source, SourceState
 from harvester.queries.cursors import Order
 
+if TYPE_CHECKING:
+    from django_stubs_ext import WithAnnotations
+
+
+class ArtifactCount(TypedDict):
+    """What ``sources()`` adds to each."""
+
+    artifact_count: int
+
+
 BY_NAME = Order("name", value="folded_name", type=str, is_descending=False)
 
 
-def sources() -> QuerySet[Source]:
+def sources() -> QuerySet[WithAnnotations[Source, ArtifactCount]]:
     """Every source by name, whatever the case, each with ``artifact_count``, in one query."""
     counted = (
         Artifact.objects.filter(source=OuterRef("pk")).order_by().values("source").annotate(n=Count("*")).values("n")
