@@ -22,17 +22,21 @@ class IllFormedXmlError(FetchError):
         super().__init__(FetchFailure.MALFORMED, f"This is no well-formed XML: {where}.")
 
 
-def refused(what: str) -> FetchError:
-    """The error for XML that is well-formed or not, but hostile; repairing it is not tried."""
+def _refused(what: str) -> FetchError:
+    """The error for XML, well-formed or not, that no repair may let through."""
     return FetchError(FetchFailure.MALFORMED, f"This XML is refused: {what}.")
 
 
 def refused_dtd() -> FetchError:
-    return refused("it has a document type definition, which may hide an attack")
+    return _refused("it has a document type definition, which may hide an attack")
 
 
 def refused_depth() -> FetchError:
-    return refused(f"its elements are nested more than {MAX_DEPTH} deep")
+    return _refused(f"its elements are nested more than {MAX_DEPTH} deep")
+
+
+def refused_size() -> FetchError:
+    return _refused(f"it has more than {MAX_ELEMENTS:,} elements")
 
 
 def parse_xml(document: bytes | str) -> Element:
@@ -82,7 +86,7 @@ class _GuardedBuilder(TreeBuilder):
         if self._depth > MAX_DEPTH:
             raise refused_depth()
         if self._elements > MAX_ELEMENTS:
-            raise refused(f"it has more than {MAX_ELEMENTS:,} elements")
+            raise refused_size()
         return super().start(tag, dict(attrs))
 
     def end(self, tag: Any, /) -> Element:

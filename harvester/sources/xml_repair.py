@@ -12,14 +12,16 @@ from collections.abc import Mapping
 from html.entities import html5
 from typing import Final
 
-from harvester.sources.xml_guard import MAX_DEPTH, refused_depth, refused_dtd
+from harvester.sources.xml_guard import MAX_DEPTH, MAX_ELEMENTS, refused_depth, refused_dtd, refused_size
 
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _NAME: Final = r"[A-Za-z_][A-Za-z0-9_.-]*+(?::[A-Za-z_][A-Za-z0-9_.-]*+)?+"
 # As in html_text: nothing runs past the next “<”, nothing is given back.
 _TAG = re.compile(rf"""<(/?)({_NAME})((?:[^<>"']++|"[^"<]*+"|'[^'<]*+')*+)>""")
+_MARKUP_START = re.compile("<(?=[A-Za-z_/!?])")
 _ATTRIBUTE = re.compile(rf"""(?<![A-Za-z0-9_.:-])({_NAME})\s*+=\s*+(?:"([^"]*+)"|'([^']*+)'|([^\s"'>]++))""")
 _AMPERSAND = re.compile(r"&(?:#([0-9]{1,7}|[xX][0-9a-fA-F]{1,6});|([A-Za-z][A-Za-z0-9]{1,31};))?")
+_MOST_MARKUPS = 2 * MAX_ELEMENTS  # each element has a start and an end
 _DECLARATION = re.compile(r"<!(?:DOCTYPE|ENTITY)", re.IGNORECASE)
 _OF_XML = frozenset(("amp;", "lt;", "gt;", "quot;", "apos;"))
 
@@ -47,13 +49,14 @@ class _Repair:
         self._root: tuple[str, str] | None = None
 
     def document(self) -> str:
-        position = 0
-        while position < len(self._text):
-            start = self._text.find("<", position)
-            if start < 0:
-                start = len(self._text)
-            self._add_text(self._text[position:start])
-            position = self._markup(start) if start < len(self._text) else start
+        position = count = 0
+        while found := _MARKUP_START.search(self._text, position):
+            self._add_text(self._text[position : found.start()])
+            position = self._markup(found.start())
+            count += 1
+            if count > _MOST_MARKUPS:
+                raise refused_size()
+        self._add_text(self._text[position:])
         self._close_down_to(0)
         return "".join((self._root_tag(), *self._pieces)) if self._root else ""
 
@@ -131,7 +134,7 @@ class _Repair:
 
     def _add_text(self, text: str) -> None:
         if self._open and text:
-            self._pieces.append(_AMPERSAND.sub(_reference, text).replace("]]>", "]]&gt;"))
+            self._pieces.append(_AMPERSAND.sub(_reference, text).replace("<", "&lt;").replace("]]>", "]]&gt;"))
 
     def _add_escaped(self, text: str) -> None:
         if self._open:

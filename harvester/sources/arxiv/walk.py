@@ -61,7 +61,7 @@ class Walk:
 
     def pages(self) -> Iterator[Page]:
         start = 0
-        for _ in range(MAX_REQUESTS):
+        for request in range(1, MAX_REQUESTS + 1):
             answer = self._asker.ask(start)
             self._newest = max(filter(None, (self._newest, *answer.changes)), default=None)
             fresh = self._fresh(answer.entries)
@@ -71,7 +71,7 @@ class Walk:
                 return
             if self._left is not None:
                 self._left -= len(kept)
-            next_start = self._next_start(answer)
+            next_start = self._next_start(answer, request)
             is_end = answer.is_last or not fresh or self._is_down(answer, next_start)
             if not answer.is_plausible:
                 logger.warning("arXiv sent an empty page", extra={"start": start, "total": answer.total})
@@ -100,15 +100,21 @@ class Walk:
         left_out = (entry.changed_at for entry in fresh if self._is_too_old(entry))
         return any(self._until is None or (changed_at and changed_at >= self._until) for changed_at in left_out)
 
-    def _next_start(self, answer: Answer) -> int:
-        """Below this page, or below what the unfinished walk has seen once this one has come to that."""
-        if self._known_from and _reaches(answer, self._known_from):
-            self._known_from = None
-            return max(answer.next_start, self._known_to)
-        return answer.next_start
+    def _next_start(self, answer: Answer, request: int) -> int:
+        """Below this page, or below what the unfinished walk has seen once this one has come to that.
+
+        A search with thousands of changes a day must not spend all its requests on looking for late ones again.
+        """
+        if self._known_from is None:
+            return answer.next_start
+        overlap = OVERLAP if request < MAX_REQUESTS // 2 else timedelta(0)
+        if not _reaches(answer, self._known_from - overlap):
+            return answer.next_start
+        self._known_from = None
+        return max(answer.next_start, self._known_to)
 
     def _is_down(self, answer: Answer, next_start: int) -> bool:
-        return _reaches(answer, self._until) if self._until else next_start >= FIRST_HARVEST_DEPTH
+        return _reaches(answer, self._until - OVERLAP) if self._until else next_start >= FIRST_HARVEST_DEPTH
 
     def _finished(self) -> Mapping[str, Any]:
         return {"newest": _iso(self._newest)} if self._newest else {}
@@ -120,9 +126,9 @@ class Walk:
         return Page(tuple(entry.item for entry in entries), cursor, answer.rejections)
 
 
-def _reaches(answer: Answer, known: datetime) -> bool:
-    """Whether a page, in the order of changes, goes so far below ``known`` that nothing late can be missing."""
-    return bool(answer.changes) and answer.changes[-1] < known - OVERLAP
+def _reaches(answer: Answer, boundary: datetime) -> bool:
+    """Whether a page, in the order of changes, goes below ``boundary``."""
+    return bool(answer.changes) and answer.changes[-1] < boundary
 
 
 def _iso(value: datetime | None) -> str | None:
