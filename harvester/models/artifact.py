@@ -65,7 +65,6 @@ class Artifact(models.Model):
             models.Index(fields=["-published_at", "-id"], name="artifact_newest"),
             models.Index(fields=["source", "-published_at", "-id"], name="artifact_newest_of_source"),
             models.Index(fields=["kind", "-published_at", "-id"], name="artifact_newest_of_kind"),
-            models.Index(fields=["canonical_url"], name="artifact_canonical_url"),
             models.Index(fields=["stage", "id"], name="artifact_waiting", condition=~Q(stage=ArtifactStage.SCORED)),
         ]
 
@@ -85,7 +84,12 @@ class IdentifierScheme(models.TextChoices):
 class Identifier(models.Model):
     """One statement that an artifact is the work with this identifier, in normal form."""
 
-    artifact = models.ForeignKey(Artifact, on_delete=models.CASCADE, related_name="identifiers")
+    artifact = models.ForeignKey(
+        Artifact,
+        on_delete=models.CASCADE,
+        related_name="identifiers",
+        db_index=False,  # the unique constraint below begins with it
+    )
     scheme = models.CharField(max_length=10, choices=IdentifierScheme)
     value = models.CharField(max_length=500)
 

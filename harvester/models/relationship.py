@@ -23,8 +23,13 @@ class Relationship(models.Model):
     ``same_as`` has no direction, so it is stored once, from the older artifact to the newer.
     """
 
-    source = models.ForeignKey("harvester.Artifact", on_delete=models.CASCADE, related_name="relationships_out")
-    target = models.ForeignKey("harvester.Artifact", on_delete=models.CASCADE, related_name="relationships_in")
+    # Neither needs an index of its own: the unique constraint begins with one, an index below with the other.
+    source = models.ForeignKey(
+        "harvester.Artifact", on_delete=models.CASCADE, related_name="relationships_out", db_index=False
+    )
+    target = models.ForeignKey(
+        "harvester.Artifact", on_delete=models.CASCADE, related_name="relationships_in", db_index=False
+    )
     type = models.CharField(max_length=20, choices=RelationshipType)
     confidence = models.FloatField()
     method = models.CharField(max_length=20, choices=RelationshipMethod)

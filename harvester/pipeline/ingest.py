@@ -26,6 +26,7 @@ from harvester.models import (
     SourceState,
 )
 from harvester.pipeline.stage import Progress, SourceReport, Unwatched
+from harvester.queries.statistics import Growth
 from harvester.sources import source_module
 from harvester.sources.base import Item, Page, Rejection
 from harvester.sources.identifiers import identifiers_of
@@ -131,10 +132,11 @@ def _fetch(
     if refusal is not None:
         progress.advance(0, f"{source.name}: {refusal.messages[0]}")
         return refusal
-    minimum_seconds = 0
+    minimum_seconds, growth = 0, Growth()
     try:
         for page in source_module(source.kind).fetch(source, client, since=since, limit=limit):
-            report = _take(source, page, report)
+            before, report = report, _take(source, page, report)
+            growth.add(report.created - before.created)
             minimum_seconds = max(minimum_seconds, page.min_interval_seconds)
             run.touch()
             progress.advance(len(page.items), source.name)
@@ -265,9 +267,9 @@ def _store_items(source: Source, items: Sequence[Item]) -> Stored:
         unique_fields=("source", "external_id"),
         update_fields=_WRITTEN_ON_UPDATE,
     )
-    _state_identifiers([(artifact, item) for artifact, (_, item) in zip(artifacts, changed, strict=True)])
-    updated = sum(item.external_id in known for _, item in changed)
-    return Stored(created=len(changed) - updated, updated=updated)
+    updated = {artifact.pk for artifact in artifacts if artifact.external_id in known}
+    _state_identifiers([(artifact, item) for artifact, (_, item) in zip(artifacts, changed, strict=True)], updated)
+    return Stored(created=len(changed) - len(updated), updated=len(updated))
 
 
 def _artifact(source: Source, item: Item, now: datetime) -> Artifact:
@@ -309,20 +311,14 @@ def content_hash(item: Item) -> str:
     return hashlib.sha256(json.dumps(kept, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
 
 
-def _state_identifiers(stored: Sequence[tuple[Artifact, Item]]) -> None:
-    """Write the identifiers of new and changed artifacts.
+def _state_identifiers(stored: Sequence[tuple[Artifact, Item]], updated: set[int]) -> None:
+    """Write the identifiers of new artifacts and of the ``updated`` ones.
 
     Where an artifact no longer states an identifier, the links that rested on it fall, and its former neighbours are
     compared anew.
     """
     stated = {(artifact.pk, str(scheme), value) for artifact, item in stored for scheme, value in identifiers_of(item)}
-    ids = [artifact.pk for artifact, _ in stored]
-    before = {
-        (artifact_id, scheme, value): pk
-        for pk, artifact_id, scheme, value in Identifier.objects.filter(artifact__in=ids).values_list(
-            "pk", "artifact_id", "scheme", "value"
-        )
-    }
+    before = _identifiers(updated) if updated else {}
     withdrawn = before.keys() - stated
     if withdrawn:
         Identifier.objects.filter(pk__in=[before[key] for key in withdrawn]).delete()
@@ -334,6 +330,11 @@ def _state_identifiers(stored: Sequence[tuple[Artifact, Item]]) -> None:
         ),
         ignore_conflicts=True,
     )
+
+
+def _identifiers(ids: set[int]) -> dict[tuple[int, str, str], int]:
+    found = Identifier.objects.filter(artifact__in=ids).values_list("artifact_id", "scheme", "value", "pk")
+    return {(artifact_id, scheme, value): pk for artifact_id, scheme, value, pk in found}
 
 
 def _unlink(ids: set[int]) -> None:

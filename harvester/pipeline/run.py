@@ -17,6 +17,7 @@ from harvester.clients.http import HttpClient
 from harvester.models import Run, RunStatus, Source, SourceState
 from harvester.pipeline import ingest, same_work, score
 from harvester.pipeline.stage import Progress, StageReport, Unwatched
+from harvester.queries.statistics import Growth
 
 logger = logging.getLogger(__name__)
 
@@ -129,11 +130,12 @@ def _sources(run: Run, *, only_due: bool) -> QuerySet[Source]:
 
 
 def _analyse(run: Run, name: str, work: Callable[[], StageReport], progress: Progress) -> None:
-    total = StageReport(name)
+    total, growth = StageReport(name), Growth()
     progress.begin(name, None)
     while True:
         report = work()
         total += report
+        growth.add(report.processed)
         run.touch()
         progress.advance(report.processed)
         if not report.processed and not report.failed:

@@ -23,6 +23,8 @@ from django.utils import timezone  # noqa: E402 - Django must be set up first
 
 from harvester.models import Artifact, ArtifactKind, IdentifierScheme, Relationship, Score, Source  # noqa: E402 - as above
 from harvester.pipeline import ingest, same_work, score  # noqa: E402 - Django must be set up first
+from harvester.pipeline.stage import StageReport  # noqa: E402 - Django must be set up first
+from harvester.queries.statistics import Growth  # noqa: E402 - Django must be set up first
 from harvester.sources.base import Author, Item, Page  # noqa: E402 - Django must be set up first
 
 ROWS = int(os.environ.get("ROWS", "100000"))
@@ -65,11 +67,11 @@ def peak_megabytes() -> float:
 def measure_ingest(source: Source) -> None:
     marks = {1_000, 10_000, ROWS // 10 * 9, ROWS}
     done, spent, last_done, last_spent = 0, 0.0, 0, 0.0
-    memory_at_first = 0.0
+    memory_at_first, growth = 0.0, Growth()
     print(f"{'rows':>8}  {'entries/s since the mark before':>32}  {'peak MB':>8}")
     for page in pages(ROWS):
         started = time.perf_counter()
-        ingest.store(source, page, Page(items=tuple(page), cursor={"done": done}))
+        growth.add(ingest.store(source, page, Page(items=tuple(page), cursor={"done": done})).created)
         spent += time.perf_counter() - started
         done += len(page)
         if done in marks:
@@ -86,10 +88,10 @@ def measure_again(source: Source) -> None:
     print(f"the first tenth again, unchanged: {ROWS // 10 / (time.perf_counter() - started):,.0f} entries/s")
 
 
-def measure_stage(name: str, run: Callable[[], object]) -> None:
-    started = time.perf_counter()
-    while run().processed:  # type: ignore[attr-defined]  # both stages give a StageReport
-        pass
+def measure_stage(name: str, run: Callable[[], StageReport]) -> None:
+    started, growth = time.perf_counter(), Growth()
+    while processed := run().processed:
+        growth.add(processed)
     print(f"{name}: {ROWS / (time.perf_counter() - started):,.0f} artifacts/s")
 
 
