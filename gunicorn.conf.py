@@ -19,6 +19,7 @@ timeout = 30
 graceful_timeout = 30
 keepalive = 5
 worker_tmp_dir = "/dev/shm"  # noqa: S108 - heartbeats of workers belong into memory, not on a slow disk
+control_socket_disable = True  # nobody here talks to it, and what does not listen cannot be abused
 
 accesslog = "-"
 errorlog = "-"

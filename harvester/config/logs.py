@@ -47,6 +47,8 @@ def logging_config(*, level: str, form: str) -> dict[str, Any]:
             # Every 4xx would be a warning here; the access log says the same with more.
             "django.request": {"level": "ERROR"},
             "django_guid": {"level": "WARNING"},
+            # The schedule's every tick; what a run did stands on its Run.
+            "celery": {"level": "WARNING"},
             "gunicorn.error": {"level": "INFO", "handlers": [], "propagate": True},
             "gunicorn.access": {"level": "INFO", "handlers": [], "propagate": True},
         },
