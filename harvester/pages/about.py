@@ -6,7 +6,10 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
+from harvester.api.problems import PROBLEM_TYPES
+from harvester.api.v1 import api
 from harvester.models import ArtifactKind
+from harvester.pages.reference import operations, shapes
 from harvester.pipeline.score import EARLINESS_HALF_LIFE, NEUTRAL, TYPICAL_ATTENTION, WEIGHTS
 from harvester.queries.ranks import BANDS, HALF_LIFE_HOURS
 
@@ -28,4 +31,15 @@ def score_page(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def api_page(request: HttpRequest) -> HttpResponse:
-    return render(request, "about/api.html", {"here": "about"})
+    """Nothing here is written twice: errors come from the list of problems, operations from the OpenAPI document."""
+    document = api.get_openapi_schema()
+    site = request.build_absolute_uri("/").rstrip("/")
+    context = {
+        "here": "about",
+        "site": site,
+        "description": document["info"]["description"],
+        "problems": PROBLEM_TYPES,
+        "operations": operations(document, site),
+        "shapes": shapes(document),
+    }
+    return render(request, "about/api.html", context)

@@ -68,7 +68,8 @@ class FilterForm(forms.Form):
         label="Score at least",
         min_value=0,
         max_value=100,
-        widget=forms.NumberInput(attrs={"step": "any", "inputmode": "decimal"}),
+        # Not a number input: browsers empty those when what is in them is no number, and it could not be mended.
+        widget=forms.TextInput(attrs={"inputmode": "decimal", "size": 5}),
         error_messages=dict.fromkeys(("invalid", "min_value", "max_value"), "Write a number from 0 to 100."),
     )
     sort = forms.ChoiceField(
