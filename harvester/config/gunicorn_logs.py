@@ -36,7 +36,7 @@ class StructuredLogger(Logger):
                 "path": atoms["U"],
                 "status": int(atoms["s"]),
                 "bytes": atoms["B"],
-                "duration_ms": round(request_time.total_seconds() * 1000, 2),
+                "duration_ms": round(atoms["D"] / 1000, 2),
                 "correlation_id": atoms.get("{x-request-id}o"),
             },
         )
