@@ -32,7 +32,7 @@ from harvester.actions import (
     retry_artifacts,
 )
 from harvester.clients.http import build_client
-from harvester.errors import FetchError, SourceConfigError
+from harvester.errors import FetchError, SourceConfigError, UnknownSourceError
 from harvester.models import Artifact, Identifier, Relationship, Run, Score, Source, User
 from harvester.queries.ranks import BANDS, band, decayed_score, lowest_rank
 from harvester.queries.runs import worker_is_alive
@@ -43,8 +43,10 @@ if TYPE_CHECKING:
     _ModelAdmin = admin.ModelAdmin[Any]
     _TabularInline = admin.TabularInline[Any, Any]
     _SourceModelForm = forms.ModelForm[Source]
+    _StockUserAdmin = StockUserAdmin[User]
 else:
     _ModelAdmin, _TabularInline, _SourceModelForm = admin.ModelAdmin, admin.TabularInline, forms.ModelForm
+    _StockUserAdmin = StockUserAdmin
 
 ROWS = 50
 
@@ -432,8 +434,15 @@ class RunAdmin(_LookedAt):
 
     @admin.action(description="Run again", permissions=["act"])
     def run_again(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
-        again = [repeat_run(run, owner=request.user, trigger="admin") for run in queryset]
-        self.message_user(request, f"Queued: run {', '.join(str(run.pk) for run in again)}.")
+        for run in queryset:
+            try:
+                again = repeat_run(run, owner=request.user, trigger="admin")
+            except UnknownSourceError as error:
+                self.message_user(
+                    request, f"Run {run.pk} is not repeated: there is no source named “{error.name}”.", messages.ERROR
+                )
+            else:
+                self.message_user(request, f"Run {run.pk} is repeated by run {again.pk}.")
 
 
 # --- people --------------------------------------------------------------------------------------------------------
@@ -442,7 +451,7 @@ admin.site.unregister(Group)
 
 
 @admin.register(User)
-class UserAdmin(StockUserAdmin):
+class UserAdmin(_StockUserAdmin):
     """Django's. What an account may do comes from its groups, so single permissions are not offered."""
 
     list_per_page = ROWS

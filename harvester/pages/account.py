@@ -28,7 +28,8 @@ class SignIn(LoginView):
     extra_context = {"here": "sign-in"}
 
     def form_valid(self, form: AuthenticationForm) -> HttpResponse:
-        return SeeOther(super().form_valid(form).url)
+        super().form_valid(form)
+        return SeeOther(self.get_success_url())
 
     def form_invalid(self, form: AuthenticationForm) -> HttpResponse:
         return self.render_to_response(self.get_context_data(form=form), status=422)
@@ -38,5 +39,5 @@ class SignOut(LogoutView):
     """POST only, so that no foreign page can sign anybody out."""
 
     def post(self, *args: Any, **kwargs: Any) -> HttpResponse:
-        response = super().post(*args, **kwargs)
-        return SeeOther(response.url)
+        super().post(*args, **kwargs)
+        return SeeOther(self.get_success_url())

@@ -45,6 +45,7 @@ _WINDOW_WORDS = {
     "all": "all time",
 }
 _USUAL_WINDOW = "7d"
+_USUAL = {"since": _USUAL_WINDOW, "sort": "best"}
 _SORTS = {"best": "best first", "newest": "newest first"}
 
 
@@ -171,8 +172,8 @@ def discoveries_page(request: HttpRequest) -> HttpResponse:
     """The list, its filters and its empty states; 422 for an impossible filter, 400 for a cursor that is not ours."""
     now = timezone.now()
     listed = list(Source.objects.only("name", "is_sample").order_by(Lower("name"))[: _LISTED_SOURCES + 1])
-    asked = {name: value for name, value in request.GET.items() if value}
-    form = FilterForm({"since": _USUAL_WINDOW, "sort": "best"} | asked, listed=listed)
+    asked = {name: str(value) for name, value in request.GET.items() if value}
+    form = FilterForm(_USUAL | asked, listed=listed)
     context: dict[str, Any] = {"here": "discoveries", "form": form, "has_sources": bool(listed)}
     if len(listed) <= _LISTED_SOURCES:  # then it is known without asking again
         context["has_sample_world"] = any(source.is_sample for source in listed)
@@ -190,7 +191,7 @@ def discoveries_page(request: HttpRequest) -> HttpResponse:
         widened = _choice(form.cleaned_data | {"since": "all"}, now)
         if (wider := _page(widened, None, now)).results:
             choice, page = widened, wider
-            form = FilterForm(form.data | {"since": "all"}, listed=listed)
+            form = FilterForm(_USUAL | asked | {"since": "all"}, listed=listed)
             context |= {"form": form, "nothing_since": _WINDOW_WORDS[_USUAL_WINDOW]}
     context |= _list_context(choice, page, now)
     return render(request, "discoveries.html", context, status=status)

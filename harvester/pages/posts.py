@@ -29,7 +29,7 @@ def staff_post(view: View[P]) -> View[P]:
 
     @require_POST
     @wraps(view)
-    def guarded(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+    def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
         if not (request.user.is_active and request.user.is_staff):
             raise PermissionDenied
         return view(request, *args, **kwargs)

@@ -182,8 +182,8 @@ def _type(schema: Json, schemas: Json) -> Type:
             inner = _type(schema.get("items", {}), schemas)
             return replace(inner, before=f"list of {inner.before}")
         case "object":
-            inner = schema.get("additionalProperties")
-            return Type(f"object of {_type(inner, schemas).before}s" if isinstance(inner, Mapping) else "object")
+            values = schema.get("additionalProperties")
+            return Type(f"object of {_type(values, schemas).before}s" if isinstance(values, Mapping) else "object")
         case "string" if schema.get("format") == "date-time":
             return Type("time, RFC 3339")
         case str(word):
