@@ -210,7 +210,7 @@ def test_a_source_is_checked_without_storing_anything(operator: Client, monkeypa
             "https://bad.example/": FetchError(FetchFailure.HTTP_STATUS, "503 Service Unavailable"),
         }
     )
-    monkeypatch.setattr("harvester.admin.build_client", lambda: web)
+    monkeypatch.setattr("harvester.admin.sources.build_client", lambda: web)
     assert "Good works: First" in act(operator, "source", "check_one", good)
     assert "Bad does not work: 503 Service Unavailable" in act(operator, "source", "check_one", bad)
     assert "Choose one source" in act(operator, "source", "check_one", good, bad)
