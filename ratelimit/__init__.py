@@ -1,0 +1,1 @@
+"""A distributed token bucket for any Django project."""

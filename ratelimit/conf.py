@@ -1,0 +1,102 @@
+"""The app's settings: one typed property each, read at the moment of use, the default beside the name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django.conf import settings as django_settings
+
+DEFAULT_TIERS: Mapping[str, Mapping[str, int]] = {
+    "anonymous": {"limit": 100, "window_seconds": 60},
+    "api_key": {"limit": 1_000, "window_seconds": 60},
+    "premium": {"limit": 5_000, "window_seconds": 60},
+}
+
+
+class RateLimitSettings:
+    """``RATELIMIT_*`` as the project has set them."""
+
+    @property
+    def tiers(self) -> Mapping[str, Mapping[str, int]]:
+        """Tier → ``{"limit", "window_seconds", "burst"}``; named tiers replace the default ones, the others stay."""
+        return {**DEFAULT_TIERS, **_get("RATELIMIT_TIERS", {})}
+
+    @property
+    def cache(self) -> str:
+        """The cache alias whose server holds the buckets: ``ratelimit`` if it exists, else ``default``."""
+        return str(_get("RATELIMIT_CACHE", "ratelimit" if "ratelimit" in django_settings.CACHES else "default"))
+
+    @property
+    def key_prefix(self) -> str:
+        return str(_get("RATELIMIT_KEY_PREFIX", "rate_limit"))
+
+    @property
+    def secret(self) -> str:
+        """What identifiers are keyed with (HMAC-SHA-256)."""
+        return str(_get("RATELIMIT_SECRET", django_settings.SECRET_KEY))
+
+    @property
+    def on_outage(self) -> Mapping[str, str]:
+        """Tier → ``local`` (default), ``open`` or ``closed``: what decides while Redis is away."""
+        return dict(_get("RATELIMIT_ON_OUTAGE", {}))
+
+    @property
+    def expected_processes(self) -> int:
+        """How many processes share a limit; each one's share where it decides alone is max(1, limit ÷ this)."""
+        return int(_get("RATELIMIT_EXPECTED_PROCESSES", 1))
+
+    @property
+    def read_timeout_seconds(self) -> float:
+        return float(_get("RATELIMIT_READ_TIMEOUT_SECONDS", 0.05))
+
+    @property
+    def connect_timeout_seconds(self) -> float:
+        return float(_get("RATELIMIT_CONNECT_TIMEOUT_SECONDS", 0.25))
+
+    @property
+    def probe_interval_seconds(self) -> float:
+        """How often an open breaker asks whether Redis is back."""
+        return float(_get("RATELIMIT_PROBE_INTERVAL_SECONDS", 1.0))
+
+    @property
+    def memory_keys(self) -> int:
+        """The most buckets the memory store keeps; the least recently used goes first."""
+        return int(_get("RATELIMIT_MEMORY_KEYS", 100_000))
+
+    @property
+    def deny_cache_keys(self) -> int:
+        return int(_get("RATELIMIT_DENY_CACHE_KEYS", 10_000))
+
+    @property
+    def trusted_proxies(self) -> Sequence[str]:
+        """CIDRs of proxies whose X-Forwarded-For or Forwarded is believed."""
+        return tuple(_get("RATELIMIT_TRUSTED_PROXIES", ()))
+
+    @property
+    def ipv6_prefix(self) -> int:
+        """IPv6 clients are grouped by this many leading bits."""
+        return int(_get("RATELIMIT_IPV6_PREFIX", 64))
+
+    @property
+    def exempt_paths(self) -> Sequence[str]:
+        """Paths, or prefixes ending in ``*``, that are never limited. Static files are exempt by STATIC_URL."""
+        return tuple(_get("RATELIMIT_EXEMPT_PATHS", ("/health/*", "/metrics")))
+
+    @property
+    def enforce(self) -> bool | Mapping[str, bool]:
+        """False, or per tier: shadow mode, which counts and signals and never denies."""
+        value: bool | Mapping[str, bool] = _get("RATELIMIT_ENFORCE", True)
+        return value
+
+    @property
+    def refresh_seconds(self) -> float:
+        """How old what a process knows of keys and tiers may get before it is read anew, off the request path."""
+        return float(_get("RATELIMIT_REFRESH_SECONDS", 2.0))
+
+
+def _get(name: str, default: Any) -> Any:
+    return getattr(django_settings, name, default)
+
+
+conf = RateLimitSettings()

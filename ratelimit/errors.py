@@ -1,0 +1,28 @@
+"""What can go wrong in rate limiting, as types that carry the facts."""
+
+from __future__ import annotations
+
+
+class RateLimitError(Exception):
+    """Base of every error this app raises on purpose."""
+
+
+class StoreError(RateLimitError):
+    """The store cannot decide now. ``reason`` is one word for logs and signals, never text from outside."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class InvalidLimitError(RateLimitError, ValueError):
+    """A limit that is no limit; the message says what to write."""
+
+
+class UnknownTierError(RateLimitError, ValueError):
+    """There is no tier of this name; ``known`` lists those there are."""
+
+    def __init__(self, name: str, known: tuple[str, ...]) -> None:
+        super().__init__(f"There is no tier “{name}”. Known tiers: {', '.join(known)}.")
+        self.name = name
+        self.known = known
