@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Any, TypeVar
 
 from django.conf import settings as django_settings
 
@@ -100,3 +101,19 @@ def _get(name: str, default: Any) -> Any:
 
 
 conf = RateLimitSettings()
+
+_Settled = TypeVar("_Settled")
+_kept: list[Callable[[], None]] = []
+
+
+def settled(build: Callable[[], _Settled]) -> Callable[[], _Settled]:
+    """Keep what ``build`` made of the settings until one of them changes, so that a hot path reads none."""
+    kept = cache(build)
+    _kept.append(kept.cache_clear)
+    return kept
+
+
+def forget_settled(**_: Any) -> None:
+    """Build anew what was kept; connected to Django's ``setting_changed`` by the app."""
+    for forget in _kept:
+        forget()
