@@ -1,0 +1,75 @@
+"""Refuses what an exhausted bucket would refuse, in process, without asking the store.
+
+It holds what the store said last of a bucket that had too little: its arrival time and the store's clock. The same
+arithmetic then tells for each cost whether the store would still refuse. All errors lean towards asking:
+
+* the reading counts from the moment before the store was asked, so the store's clock is never behind our estimate of it;
+* elapsed time counts 1/1024 too fast. Two clocks that are slewed drift apart by at most 1/2000 of it (adjtime(3),
+  NTP's 500 ppm), in which case the estimate still is never behind;
+* a reading is used for at most ``LIFE_SECONDS``. For no longer does it outlive a refund or reset in another process, or
+  a clock of the store that was stepped.
+
+What other requests take meanwhile only moves the arrival time further away, so nothing is refused that the store would
+admit.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from threading import Lock
+from typing import NamedTuple
+
+from ratelimit.bucket import Limit, Taken, take
+
+LIFE_SECONDS = 2
+_LIFE_NS = LIFE_SECONDS * 1_000_000_000
+
+
+class _Reading(NamedTuple):
+    arrival_us: int
+    now_us: int
+    """The store's clock when it answered."""
+    asked_ns: int
+    """Our monotonic clock before it was asked."""
+
+
+class DenyCache:
+    """At most ``most_keys`` readings; the oldest goes first. Any number of threads may use it.
+
+    ``clock_ns`` is monotonic.
+    """
+
+    def __init__(self, most_keys: int, clock_ns: Callable[[], int]) -> None:
+        self._readings: OrderedDict[str, _Reading] = OrderedDict()
+        self._most_keys = most_keys
+        self._clock_ns = clock_ns
+        self._lock = Lock()  # for writers; one look-up in a dict needs none
+
+    def __len__(self) -> int:
+        return len(self._readings)
+
+    def refusal(self, key: str, limit: Limit, cost: int) -> Taken | None:
+        """What the store would answer if it would refuse, else None."""
+        reading = self._readings.get(key)
+        if reading is None:
+            return None
+        elapsed_ns = self._clock_ns() - reading.asked_ns
+        if elapsed_ns > _LIFE_NS:
+            return None
+        taken = take(reading.arrival_us, reading.now_us + elapsed_ns // 1000 + (elapsed_ns >> 20), limit, cost)
+        return None if taken.allowed else taken
+
+    def remember(self, key: str, arrival_us: int, now_us: int, asked_ns: int) -> None:
+        """What the store, asked at ``asked_ns`` on our clock, said of a bucket that has too little."""
+        with self._lock:
+            self._readings[key] = _Reading(arrival_us, now_us, asked_ns)
+            self._readings.move_to_end(key)
+            if len(self._readings) > self._most_keys:
+                self._readings.popitem(last=False)
+
+    def forget(self, keys: Iterable[str]) -> None:
+        """To be called once the store has refunded or reset these buckets."""
+        with self._lock:
+            for key in keys:
+                self._readings.pop(key, None)
