@@ -3,11 +3,10 @@
 It holds what the store said last of a bucket that had too little: its arrival time and the store's clock. The same
 arithmetic then tells for each cost whether the store would still refuse. All errors lean towards asking:
 
-* the reading counts from the moment before the store was asked, so the store's clock is never behind our estimate of it;
-* elapsed time counts 1/1024 too fast. Two clocks that are slewed drift apart by at most 1/2000 of it (adjtime(3),
-  NTP's 500 ppm), in which case the estimate still is never behind;
-* a reading is used for at most ``LIFE_SECONDS``. For no longer does it outlive a refund or reset in another process, or
-  a clock of the store that was stepped.
+* a reading counts from the moment before the store was asked, so our estimate of the store's clock is never behind it;
+* elapsed time counts 1/1024 too fast, and clocks that NTP slews drift apart by at most 1/1000 (500 ppm each);
+* a reading is used for at most ``LIFE_SECONDS``. No longer does it outlive a refund or reset in another process, or a
+  clock of the store that was set back or forth.
 
 What other requests take meanwhile only moves the arrival time further away, so nothing is refused that the store would
 admit.
@@ -22,6 +21,7 @@ from typing import NamedTuple
 
 from ratelimit.bucket import Limit, Taken, take
 
+BACKEND = "deny_cache"
 LIFE_SECONDS = 2
 _LIFE_NS = LIFE_SECONDS * 1_000_000_000
 
@@ -54,10 +54,11 @@ class DenyCache:
         reading = self._readings.get(key)
         if reading is None:
             return None
-        elapsed_ns = self._clock_ns() - reading.asked_ns
+        arrival_us, now_us, asked_ns = reading
+        elapsed_ns = self._clock_ns() - asked_ns
         if elapsed_ns > _LIFE_NS:
             return None
-        taken = take(reading.arrival_us, reading.now_us + elapsed_ns // 1000 + (elapsed_ns >> 20), limit, cost)
+        taken = take(arrival_us, now_us + elapsed_ns // 1000 + (elapsed_ns >> 20), limit, cost)
         return None if taken.allowed else taken
 
     def remember(self, key: str, arrival_us: int, now_us: int, asked_ns: int) -> None:

@@ -1,0 +1,352 @@
+"""The limiter: who may go on now, decided by one store for all processes, or by this one where that store is away."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from threading import Lock
+from time import monotonic, monotonic_ns
+from typing import Any
+
+from ratelimit.bucket import Decision, Limit
+from ratelimit.conf import DEFAULT_TIERS, conf
+from ratelimit.deny_cache import BACKEND as DENY_CACHE
+from ratelimit.deny_cache import DenyCache
+from ratelimit.errors import RateLimitError
+from ratelimit.identity import Identity
+from ratelimit.signals import request_checked
+from ratelimit.stores import build_store
+from ratelimit.stores.base import Charge, Store, Verdict
+from ratelimit.stores.memory import MemoryStore
+from ratelimit.tiers import limit_for
+
+logger = logging.getLogger(__name__)
+
+TIER_POLICY = "default"
+"""What the RateLimit headers call the tier's own limit; scopes go by their names."""
+_SCOPE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+_QUIET_SECONDS = 60
+_FALLBACK_LIMIT = Limit(DEFAULT_TIERS["anonymous"]["limit"], DEFAULT_TIERS["anonymous"]["window_seconds"])
+"""For a tier whose own limit cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """A limit of its own beside the tier's, such as 20 searches a minute; each client has its own bucket of it.
+
+    ``name``: 1 to 32 of a-z, 0-9, ``-`` and ``_``, a letter first, and not ``default``. Raises ValueError.
+    """
+
+    name: str
+    limit: Limit
+
+    def __post_init__(self) -> None:
+        if not _SCOPE_NAME.fullmatch(self.name) or self.name == TIER_POLICY:
+            raise ValueError(f"“{self.name}” cannot name a scope: write a letter, then up to 31 of a-z, 0-9, - and _.")
+
+
+class RateLimiter:
+    """Decides, peeks, gives back and forgets; any number of threads and tasks may share one.
+
+    ``cost`` is in whole tokens, at least 1. It is taken from the tier's bucket and from that of each scope, from all of
+    them or from none. Scopes of one call have different names. ValueError tells of arguments that break these rules.
+    An unlimited tier is never refused; no store is asked for it, whatever the scopes.
+
+    Where several limits are asked, the decision tells of the one that matters most: of those that refuse, the one that
+    takes longest to come back; else the one with the fewest requests left.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._is_shared = store.name != MemoryStore.name
+        self._deny_cache = DenyCache(conf.deny_cache_keys, monotonic_ns)
+        self._prefix = conf.key_prefix
+        self._on_outage = conf.on_outage
+        self._last_resort = MemoryStore(conf.memory_keys)
+        self._quiet_until = 0.0
+
+    # --- deciding ----------------------------------------------------------------------------------------------------
+
+    def check(self, identity: Identity, cost: int = 1, scopes: Sequence[Scope] = ()) -> Decision:
+        """Take the tokens if they are there, and tell how it stands afterwards.
+
+        Raises nothing but ValueError. Where the store is away RATELIMIT_ON_OUTAGE says what happens; should anything
+        here break, this process's memory decides, and the error is logged.
+        """
+        asked_ns = monotonic_ns()
+        _require_sense(cost, scopes)
+        tier = identity.tier
+        try:
+            limit = limit_for(tier)
+            if limit is None:
+                decision = _unlimited(tier, cost)
+            elif scopes:
+                charges = self._charges(identity, limit, cost, scopes)
+                decision = self._known(tier, charges, scopes) or self._learned(
+                    tier, charges, scopes, self._store.take(charges), asked_ns
+                )
+            else:  # the way of almost every request, without lists and loops
+                key = self._key(identity)
+                decision = self._known_one(tier, key, limit, cost) or self._learned_one(
+                    tier, key, cost, self._store.take_one(key, limit, cost), asked_ns
+                )
+        except Exception as error:  # noqa: BLE001 - whatever breaks here must neither break the request nor let it pass
+            decision = self._decide_in_need(identity, cost, error)
+        if request_checked.receivers:
+            _tell(decision, asked_ns)
+        return decision
+
+    async def acheck(self, identity: Identity, cost: int = 1, scopes: Sequence[Scope] = ()) -> Decision:
+        """As ``check``, waiting without blocking the event loop."""
+        asked_ns = monotonic_ns()
+        _require_sense(cost, scopes)
+        tier = identity.tier
+        try:
+            limit = limit_for(tier)
+            if limit is None:
+                decision = _unlimited(tier, cost)
+            else:
+                charges = self._charges(identity, limit, cost, scopes)
+                decision = self._known(tier, charges, scopes) or self._learned(
+                    tier, charges, scopes, await self._store.atake(charges), asked_ns
+                )
+        except Exception as error:  # noqa: BLE001 - whatever breaks here must neither break the request nor let it pass
+            decision = self._decide_in_need(identity, cost, error)
+        if request_checked.receivers:
+            _tell(decision, asked_ns)
+        return decision
+
+    # --- looking, giving back, forgetting ----------------------------------------------------------------------------
+
+    def peek(self, identity: Identity, cost: int = 1, scopes: Sequence[Scope] = ()) -> Decision:
+        """Whether ``check`` would admit it, and how it stands now; nothing is taken and no signal sent.
+
+        The deny cache is not asked. Raises ValueError, and StoreError where no store can answer.
+        """
+        _require_sense(cost, scopes)
+        tier, limit = identity.tier, limit_for(identity.tier)
+        if limit is None:
+            return _unlimited(tier, cost)
+        verdicts = self._store.peek(self._charges(identity, limit, cost, scopes))
+        return _most_telling(
+            [
+                self._judged(tier, cost, verdict, policy)
+                for policy, verdict in zip(_policies(scopes), verdicts, strict=True)
+            ]
+        )
+
+    def refund(self, identity: Identity, decision: Decision, scopes: Sequence[Scope] = ()) -> None:
+        """Give back what an admission with these scopes took; nothing where it took nothing, or its taker is away.
+
+        Never raises: tokens come back by themselves, so a refund that fails is logged and forgotten.
+        """
+        try:
+            charges = self._taken(identity, decision, scopes)
+            if charges:
+                self._store.refund(charges, decision.backend)
+                self._deny_cache.forget(charge.key for charge in charges)
+        except Exception as error:  # noqa: BLE001 - the request it was for has been answered
+            self._log_quietly("A refund failed", error)
+
+    async def arefund(self, identity: Identity, decision: Decision, scopes: Sequence[Scope] = ()) -> None:
+        """As ``refund``, waiting without blocking the event loop."""
+        try:
+            charges = self._taken(identity, decision, scopes)
+            if charges:
+                await self._store.arefund(charges, decision.backend)
+                self._deny_cache.forget(charge.key for charge in charges)
+        except Exception as error:  # noqa: BLE001 - the request it was for has been answered
+            self._log_quietly("A refund failed", error)
+
+    def reset(self, identity: Identity, scopes: Sequence[Scope] = ()) -> int:
+        """Fill the tier's bucket and those of the scopes; how many were not full. Raises StoreError.
+
+        Other processes may go on refusing from their deny caches for ``deny_cache.LIFE_SECONDS``.
+        """
+        limit = limit_for(identity.tier)
+        if limit is None:
+            return 0
+        keys = [charge.key for charge in self._charges(identity, limit, 1, scopes)]
+        count = self._store.reset(keys)
+        self._deny_cache.forget(keys)
+        return count
+
+    def close(self) -> None:
+        """Let go of the store's connections and threads; asked again, it begins anew."""
+        self._store.close()
+
+    # --- thinking, which sync and async share ------------------------------------------------------------------------
+
+    def _key(self, identity: Identity) -> str:
+        return f"{self._prefix}:{{{identity.digest}}}:{identity.tier}"  # braces: one slot of a cluster for each client
+
+    def _charges(self, identity: Identity, limit: Limit, cost: int, scopes: Sequence[Scope]) -> list[Charge]:
+        key = self._key(identity)
+        return [Charge(key, limit, cost), *(Charge(f"{key}:{scope.name}", scope.limit, cost) for scope in scopes)]
+
+    def _known(self, tier: str, charges: Sequence[Charge], scopes: Sequence[Scope]) -> Decision | None:
+        """What an exhausted bucket would answer, where one of these is known to be exhausted."""
+        known = [
+            decision
+            for policy, charge in zip(_policies(scopes), charges, strict=True)
+            if (decision := self._known_one(tier, *charge, policy)) is not None
+        ]
+        return _most_telling(known) if known else None
+
+    def _known_one(self, tier: str, key: str, limit: Limit, cost: int, policy: str = TIER_POLICY) -> Decision | None:
+        if not self._is_shared:
+            return None
+        refusal = self._deny_cache.refusal(key, limit, cost)
+        if refusal is None:
+            return None
+        return _decision((False, limit, refusal.arrival_us, refusal.now_us, tier, DENY_CACHE, cost, policy))
+
+    def _learned(
+        self,
+        tier: str,
+        charges: Sequence[Charge],
+        scopes: Sequence[Scope],
+        verdicts: Sequence[Verdict],
+        asked_ns: int,
+    ) -> Decision:
+        """What the store said; the deny cache learns from it."""
+        return _most_telling(
+            [
+                self._learned_one(tier, charge.key, charge.cost, verdict, asked_ns, policy)
+                for policy, charge, verdict in zip(_policies(scopes), charges, verdicts, strict=True)
+            ]
+        )
+
+    def _learned_one(
+        self, tier: str, key: str, cost: int, verdict: Verdict, asked_ns: int, policy: str = TIER_POLICY
+    ) -> Decision:
+        if self._is_shared and verdict.backend == self._store.name:
+            _, arrival_us, now_us, limit, _ = verdict
+            if not verdict.allowed or arrival_us + limit.interval_us - limit.capacity_us > now_us:
+                self._deny_cache.remember(key, arrival_us, now_us, asked_ns)
+        return self._judged(tier, cost, verdict, policy)
+
+    def _judged(self, tier: str, cost: int, verdict: Verdict, policy: str) -> Decision:
+        """The decision a verdict leads to, with what an outage makes of it."""
+        allowed, arrival_us, now_us, limit, backend = verdict
+        if backend == self._store.name:
+            return _decision((allowed, limit, arrival_us, now_us, tier, backend, cost, policy))
+        on_outage = self._on_outage.get(tier, "local")
+        if on_outage == "open":
+            return _unlimited(tier, cost)
+        if on_outage == "closed":  # shown as a bucket that is empty
+            return Decision(False, limit, now_us + limit.capacity_us, now_us, tier, "none", cost, policy)
+        return Decision(allowed, limit, arrival_us, now_us, tier, backend, cost, policy)
+
+    def _taken(self, identity: Identity, decision: Decision, scopes: Sequence[Scope]) -> list[Charge]:
+        limit = limit_for(identity.tier)
+        if limit is None or decision.spec is None or not decision.allowed:
+            return []
+        return self._charges(identity, limit, decision.cost, scopes)
+
+    # --- in need -----------------------------------------------------------------------------------------------------
+
+    def _decide_in_need(self, identity: Identity, cost: int, error: Exception) -> Decision:
+        """Something broke that should not: neither refuse everybody nor wave everybody through."""
+        self._log_quietly("Rate limiting failed and goes on in memory, for this process alone", error)
+        try:
+            limit = limit_for(identity.tier)
+        except RateLimitError:
+            limit = _FALLBACK_LIMIT
+        if limit is None:
+            return _unlimited(identity.tier, cost)
+        key = f"{identity.digest}:{identity.tier}"
+        verdict = self._last_resort.take_one(key, limit.shared_by(conf.expected_processes), cost)
+        return Decision(
+            verdict.allowed, verdict.limit, verdict.arrival_us, verdict.now_us, identity.tier, verdict.backend, cost
+        )
+
+    def _log_quietly(self, event: str, error: Exception) -> None:
+        """At most once a minute: a fault that every request meets must not fill the disk."""
+        now = monotonic()
+        if now >= self._quiet_until:
+            self._quiet_until = now + _QUIET_SECONDS
+            logger.error(event, exc_info=error)
+
+
+# --- small things ---------------------------------------------------------------------------------------------------
+
+
+def _decision(fields: tuple[bool, Limit, int, int, str, str, int, str]) -> Decision:
+    """``Decision(*fields)`` at half the price: every request makes one."""
+    return tuple.__new__(Decision, fields)
+
+
+def _policies(scopes: Sequence[Scope]) -> list[str]:
+    return [TIER_POLICY, *(scope.name for scope in scopes)]
+
+
+def _most_telling(decisions: Sequence[Decision]) -> Decision:
+    """Of those that refuse the one that takes longest to come back, else the one with the fewest requests left."""
+    refused = [decision for decision in decisions if not decision.allowed]
+    if refused:
+        return max(refused, key=lambda decision: decision.retry_after_seconds)
+    return min(decisions, key=lambda decision: decision.remaining)
+
+
+def _unlimited(tier: str, cost: int) -> Decision:
+    return Decision(True, None, 0, 0, tier, "none", cost)
+
+
+def _require_sense(cost: int, scopes: Sequence[Scope]) -> None:
+    if type(cost) is not int or cost < 1:
+        raise ValueError(f"A cost is a whole number of tokens, at least 1, and not {cost!r}.")
+    if len(scopes) > 1 and len({scope.name for scope in scopes}) < len(scopes):
+        raise ValueError("The scopes of one call have different names.")
+
+
+def _tell(decision: Decision, asked_ns: int) -> None:
+    request_checked.send_robust(
+        RateLimiter, decision=decision, shadow=False, duration_seconds=(monotonic_ns() - asked_ns) / 1e9
+    )
+
+
+# --- the one of this process -----------------------------------------------------------------------------------------
+
+
+class _Process:
+    """Holds what this process shares."""
+
+    limiter: RateLimiter | None
+    lock: Lock
+
+    def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        self.limiter = None
+        self.lock = Lock()
+
+
+_process = _Process()
+
+
+def get_rate_limiter() -> RateLimiter:
+    """The limiter that this process shares, on the store that RATELIMIT_CACHE names; built when first asked for."""
+    limiter = _process.limiter
+    if limiter is not None:
+        return limiter
+    with _process.lock:
+        if _process.limiter is None:
+            _process.limiter = RateLimiter(build_store())
+        return _process.limiter
+
+
+def forget_rate_limiter(**_: Any) -> None:
+    """Close it; the next one follows the settings of that moment. Connected to ``setting_changed`` by the app."""
+    with _process.lock:
+        limiter, _process.limiter = _process.limiter, None
+    if limiter is not None:
+        limiter.close()
+
+
+# A child begins anew: the connections are its parent's, and the lock may be held by a thread it does not have.
+os.register_at_fork(after_in_child=_process.begin)
