@@ -85,10 +85,9 @@ class RateLimitSettings:
         return tuple(_get("RATELIMIT_EXEMPT_PATHS", ("/health/*", "/metrics")))
 
     @property
-    def enforce(self) -> bool | Mapping[str, bool]:
-        """False, or per tier: shadow mode, which counts and signals and never denies."""
-        value: bool | Mapping[str, bool] = _get("RATELIMIT_ENFORCE", True)
-        return value
+    def denied_view(self) -> str:
+        """Dotted path of ``view(request, decision) -> HttpResponse``, which words the 429; its headers are added."""
+        return str(_get("RATELIMIT_DENIED_VIEW", "ratelimit.responses.denied"))
 
     @property
     def refresh_seconds(self) -> float:

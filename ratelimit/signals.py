@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from django.dispatch import Signal
 
-#: ``decision`` (Decision), ``shadow`` (bool: denied, but let through because RATELIMIT_ENFORCE is off),
-#: ``duration_seconds`` (float). Sender: the RateLimiter class.
+#: ``decision`` (Decision), ``shadow`` (bool: a denial that was let through; False, as every denial is enforced),
+#: ``duration_seconds`` (float, of the decision). Sender: the RateLimiter class.
 request_checked = Signal()
 
 #: ``reason`` (str: ``checksum``, ``unknown``, ``revoked``, ``expired``, ``inactive_owner``, ``too_many``,
