@@ -71,8 +71,17 @@ class RateLimitSettings:
 
     @property
     def trusted_proxies(self) -> Sequence[str]:
-        """CIDRs of proxies whose X-Forwarded-For or Forwarded is believed."""
+        """CIDRs of proxies whose X-Forwarded-For or Forwarded is believed; ``unix`` for the peer of a Unix socket."""
         return tuple(_get("RATELIMIT_TRUSTED_PROXIES", ()))
+
+    @property
+    def forwarded_header(self) -> str:
+        """Which header the trusted proxies write: ``X-Forwarded-For`` or ``Forwarded``; empty where that is not known.
+
+        Naming it is better: then the other one is never looked at. Unknown, both are, and where they differ neither is
+        believed.
+        """
+        return str(_get("RATELIMIT_FORWARDED_HEADER", ""))
 
     @property
     def ipv6_prefix(self) -> int:
@@ -102,17 +111,22 @@ def _get(name: str, default: Any) -> Any:
 conf = RateLimitSettings()
 
 _Settled = TypeVar("_Settled")
-_kept: list[Callable[[], None]] = []
+_forgetters: list[Callable[[], object]] = []
+
+
+def on_change(forget: Callable[[], object]) -> None:
+    """Have ``forget`` called whenever a setting changes (Django's ``setting_changed``, which the app listens to)."""
+    _forgetters.append(forget)
 
 
 def settled(build: Callable[[], _Settled]) -> Callable[[], _Settled]:
     """Keep what ``build`` made of the settings until one of them changes, so that a hot path reads none."""
     kept = cache(build)
-    _kept.append(kept.cache_clear)
+    on_change(kept.cache_clear)
     return kept
 
 
 def forget_settled(**_: Any) -> None:
-    """Build anew what was kept; connected to Django's ``setting_changed`` by the app."""
-    for forget in _kept:
+    """Everything made of the settings is made anew when next asked for."""
+    for forget in _forgetters:
         forget()

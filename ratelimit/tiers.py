@@ -20,7 +20,7 @@ class RateLimitTier(StrEnum):
 
 
 def limit_for(tier: str) -> Limit | None:
-    """The tier's limit; None where it is unlimited. Raises UnknownTierError, and InvalidLimitError for a bad setting."""
+    """The tier's limit; None where it is unlimited. Raises UnknownTierError, or InvalidLimitError for a bad setting."""
     limits = _limits()
     try:
         return limits[tier]
