@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import Lock
 from time import monotonic, monotonic_ns
-from typing import Any
 
 from ratelimit.bucket import Decision, Limit
-from ratelimit.conf import DEFAULT_TIERS, conf
+from ratelimit.conf import DEFAULT_TIERS, conf, on_change
 from ratelimit.deny_cache import BACKEND as DENY_CACHE
 from ratelimit.deny_cache import DenyCache
-from ratelimit.errors import RateLimitError
 from ratelimit.identity import Identity
 from ratelimit.signals import request_checked
 from ratelimit.stores import build_store
 from ratelimit.stores.base import Charge, Store, Verdict
+from ratelimit.stores.forks import tell_after_fork
 from ratelimit.stores.memory import MemoryStore
 from ratelimit.tiers import limit_for
 
@@ -65,8 +63,9 @@ class RateLimiter:
         self._deny_cache = DenyCache(conf.deny_cache_keys, monotonic_ns)
         self._prefix = conf.key_prefix
         self._on_outage = conf.on_outage
-        self._last_resort = MemoryStore(conf.memory_keys)
+        self._last_resort = MemoryStore(conf.memory_keys, conf.expected_processes)
         self._quiet_until = 0.0
+        tell_after_fork(self)
 
     # --- deciding ----------------------------------------------------------------------------------------------------
 
@@ -178,6 +177,9 @@ class RateLimiter:
         """Let go of the store's connections and threads; asked again, it begins anew."""
         self._store.close()
 
+    def after_fork(self) -> None:
+        self._deny_cache = DenyCache(conf.deny_cache_keys, monotonic_ns)
+
     # --- thinking, which sync and async share ------------------------------------------------------------------------
 
     def _key(self, identity: Identity) -> str:
@@ -254,15 +256,12 @@ class RateLimiter:
         self._log_quietly("Rate limiting failed and goes on in memory, for this process alone", error)
         try:
             limit = limit_for(identity.tier)
-        except RateLimitError:
+        except Exception:  # noqa: BLE001 - the setting is what broke; it has been logged above
             limit = _FALLBACK_LIMIT
         if limit is None:
             return _unlimited(identity.tier, cost)
-        key = f"{identity.digest}:{identity.tier}"
-        verdict = self._last_resort.take_one(key, limit.shared_by(conf.expected_processes), cost)
-        return Decision(
-            verdict.allowed, verdict.limit, verdict.arrival_us, verdict.now_us, identity.tier, verdict.backend, cost
-        )
+        allowed, arrival_us, now_us, share, backend = self._last_resort.take_one(self._key(identity), limit, cost)
+        return Decision(allowed, share, arrival_us, now_us, identity.tier, backend, cost)
 
     def _log_quietly(self, event: str, error: Exception) -> None:
         """At most once a minute: a fault that every request meets must not fill the disk."""
@@ -315,18 +314,16 @@ def _tell(decision: Decision, asked_ns: int) -> None:
 class _Process:
     """Holds what this process shares."""
 
-    limiter: RateLimiter | None
-    lock: Lock
-
     def __init__(self) -> None:
-        self.begin()
-
-    def begin(self) -> None:
-        self.limiter = None
+        self.limiter: RateLimiter | None = None
         self.lock = Lock()
+
+    def after_fork(self) -> None:
+        self.lock = Lock()  # a thread that the child does not have may be holding the other
 
 
 _process = _Process()
+tell_after_fork(_process)
 
 
 def get_rate_limiter() -> RateLimiter:
@@ -340,13 +337,12 @@ def get_rate_limiter() -> RateLimiter:
         return _process.limiter
 
 
-def forget_rate_limiter(**_: Any) -> None:
-    """Close it; the next one follows the settings of that moment. Connected to ``setting_changed`` by the app."""
+def forget_rate_limiter() -> None:
+    """Close it; the next one follows the settings of that moment."""
     with _process.lock:
         limiter, _process.limiter = _process.limiter, None
     if limiter is not None:
         limiter.close()
 
 
-# A child begins anew: the connections are its parent's, and the lock may be held by a thread it does not have.
-os.register_at_fork(after_in_child=_process.begin)
+on_change(forget_rate_limiter)

@@ -1,0 +1,255 @@
+"""Finds settings that cannot be meant, before the first request does. No check asks a network or a database.
+
+docs/reference/ratelimit.md lists the ids; none ever changes its meaning.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.middleware import AuthenticationMiddleware
+from django.core import checks
+from django.core.checks import CheckMessage
+from django.utils.module_loading import import_string
+
+from ratelimit.conf import RateLimitSettings, conf
+from ratelimit.errors import InvalidLimitError
+from ratelimit.middleware import RateLimitMiddleware
+from ratelimit.proxies import TrustedProxies
+from ratelimit.tiers import known_tiers
+
+_NAMES = {
+    f"RATELIMIT_{name.upper()}": name for name, value in vars(RateLimitSettings).items() if isinstance(value, property)
+}
+_ON_OUTAGE = ("local", "open", "closed")
+_KEY_PREFIX = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+_RANGES: dict[str, tuple[float, float]] = {
+    "expected_processes": (1, 100_000),
+    "read_timeout_seconds": (0.001, 5),
+    "connect_timeout_seconds": (0.001, 10),
+    "probe_interval_seconds": (0.05, 60),
+    "refresh_seconds": (0.1, 4),  # what is changed elsewhere takes effect within 5 s
+    "memory_keys": (1_000, 10_000_000),
+    "deny_cache_keys": (0, 10_000_000),
+    "ipv6_prefix": (32, 128),
+}
+
+
+def check_settings(**_: Any) -> list[CheckMessage]:
+    """All that is wrong anywhere."""
+    unreadable = list(_unreadable())
+    if unreadable:
+        return unreadable
+    return [
+        *_unknown_names(),
+        *_tiers(),
+        *_outage(),
+        *_cache(),
+        *_proxies(),
+        *_ranges(),
+        *_exempt_paths(),
+        *_denied_view(),
+        *_keys(),
+        *_middleware(),
+    ]
+
+
+def check_deployment(**_: Any) -> list[CheckMessage]:
+    """What is wrong in production only (`check --deploy`)."""
+    if list(_unreadable()) or list(_cache()):
+        return []
+    return list(_processes_apart())
+
+
+def _unreadable() -> Iterator[CheckMessage]:
+    for setting, name in _NAMES.items():
+        try:
+            getattr(conf, name)
+        except (TypeError, ValueError, AttributeError) as error:
+            yield checks.Error(
+                f"{setting} has the wrong type: {error}.",
+                hint="docs/reference/ratelimit.md shows what each setting is.",
+                id="ratelimit.E001",
+            )
+
+
+def _unknown_names() -> Iterator[CheckMessage]:
+    for setting in dir(settings):
+        if setting.startswith("RATELIMIT_") and setting not in _NAMES:
+            yield checks.Warning(
+                f"{setting} is no setting of this app and has no effect.",
+                hint=f"There are {', '.join(_NAMES)}.",
+                id="ratelimit.W004",
+            )
+
+
+def _tiers() -> Iterator[CheckMessage]:
+    try:
+        known_tiers()
+    except InvalidLimitError as error:
+        yield checks.Error(
+            str(error),
+            hint='Write {"limit": 100, "window_seconds": 60, "burst": 100} in whole numbers; None is no limit.',
+            id="ratelimit.E002",
+        )
+
+
+def _outage() -> Iterator[CheckMessage]:
+    try:
+        known = known_tiers()
+    except InvalidLimitError:
+        return
+    for tier, policy in conf.on_outage.items():
+        if tier not in known:
+            yield checks.Error(
+                f"RATELIMIT_ON_OUTAGE names the tier “{tier}”, which there is not.",
+                hint=f"Tiers are {', '.join(known)}.",
+                id="ratelimit.E003",
+            )
+        if policy not in _ON_OUTAGE:
+            yield checks.Error(
+                f"RATELIMIT_ON_OUTAGE says “{policy}” for {tier}.",
+                hint=f"Write one of {', '.join(_ON_OUTAGE)}.",
+                id="ratelimit.E003",
+            )
+
+
+def _cache() -> Iterator[CheckMessage]:
+    if conf.cache not in settings.CACHES:
+        yield checks.Error(
+            f"RATELIMIT_CACHE names the cache “{conf.cache}”, which CACHES has not.",
+            hint=f"Caches are {', '.join(settings.CACHES)}. Left out: “ratelimit” if there is one, else “default”.",
+            id="ratelimit.E004",
+        )
+
+
+def _proxies() -> Iterator[CheckMessage]:
+    trusts_headers = settings.SECURE_PROXY_SSL_HEADER or settings.USE_X_FORWARDED_HOST
+    if trusts_headers and not conf.trusted_proxies:
+        yield checks.Warning(
+            "There is a proxy in front (SECURE_PROXY_SSL_HEADER or USE_X_FORWARDED_HOST is set), but none is trusted: "
+            "all anonymous clients behind it share one limit.",
+            hint="Set RATELIMIT_TRUSTED_PROXIES to the addresses your proxies connect from, such as ['10.0.0.0/8'].",
+            id="ratelimit.W001",
+        )
+    for network in conf.trusted_proxies:
+        try:
+            trusts_everybody = any(mask == 0 for _, mask, _ in TrustedProxies.parse([network]).networks)
+        except ValueError as error:
+            yield checks.Error(
+                f"RATELIMIT_TRUSTED_PROXIES: {error}.",
+                hint="Write a list of networks (10.0.0.0/8), single addresses, or unix for a Unix socket.",
+                id="ratelimit.E005",
+            )
+            continue
+        if trusts_everybody:
+            yield checks.Warning(
+                f"RATELIMIT_TRUSTED_PROXIES trusts everybody ({network}): whoever reaches this server without your "
+                "proxy may claim any address, and with it any number of limits.",
+                hint="Name only the networks your proxies connect from.",
+                id="ratelimit.W002",
+            )
+
+
+def _ranges() -> Iterator[CheckMessage]:
+    for setting, name in _NAMES.items():
+        least, most = _RANGES.get(name, (None, None))
+        if least is None or most is None:
+            continue
+        value = getattr(conf, name)
+        if not least <= value <= most:
+            yield checks.Error(
+                f"{setting} is {value:g}.",
+                hint=f"It makes sense from {least:,} to {most:,}.",
+                id="ratelimit.E006",
+            )
+
+
+def _exempt_paths() -> Iterator[CheckMessage]:
+    for path in conf.exempt_paths:
+        if not path.startswith("/") or "*" in path[:-1]:
+            yield checks.Error(
+                f"RATELIMIT_EXEMPT_PATHS: “{path}” exempts nothing.",
+                hint="Write a list of paths (/metrics) and beginnings of paths (/health/*).",
+                id="ratelimit.E007",
+            )
+
+
+def _denied_view() -> Iterator[CheckMessage]:
+    try:
+        view = import_string(conf.denied_view)
+    except ImportError as error:
+        view = None
+        reason = str(error)
+    else:
+        reason = "it cannot be called"
+    if not callable(view):
+        yield checks.Error(
+            f"RATELIMIT_DENIED_VIEW cannot be used: {reason}.",
+            hint="Write the dotted path of a function view(request, decision) -> HttpResponse.",
+            id="ratelimit.E008",
+        )
+
+
+def _keys() -> Iterator[CheckMessage]:
+    if not _KEY_PREFIX.fullmatch(conf.key_prefix):
+        yield checks.Error(
+            f"RATELIMIT_KEY_PREFIX “{conf.key_prefix}” cannot begin a key.",
+            hint="Write 1 to 64 letters, digits and _ . : -; braces would move all buckets into one slot of a cluster.",
+            id="ratelimit.E009",
+        )
+    if not conf.secret:
+        yield checks.Error(
+            "RATELIMIT_SECRET is empty: who has read the buckets' names could tell whose they are.",
+            hint="Leave it out, so that SECRET_KEY serves, or set it to a long random text.",
+            id="ratelimit.E011",
+        )
+
+
+def _middleware() -> Iterator[CheckMessage]:
+    ours = _places(RateLimitMiddleware)
+    if not ours:
+        yield checks.Warning(
+            "RateLimitMiddleware is not in MIDDLEWARE: no request is limited.",
+            hint="Add ratelimit.middleware.RateLimitMiddleware behind AuthenticationMiddleware.",
+            id="ratelimit.W003",
+        )
+    if len(ours) > 1:
+        yield checks.Error(
+            "RateLimitMiddleware is in MIDDLEWARE more than once: every request would be charged for each.",
+            hint="Keep the one behind AuthenticationMiddleware.",
+            id="ratelimit.E010",
+        )
+    if ours and any(place > ours[0] for place in _places(AuthenticationMiddleware)):
+        yield checks.Error(
+            "RateLimitMiddleware stands before AuthenticationMiddleware: users would be limited by their address.",
+            hint="Move ratelimit.middleware.RateLimitMiddleware behind AuthenticationMiddleware.",
+            id="ratelimit.E010",
+        )
+
+
+def _places(kind: type) -> list[int]:
+    """Where in MIDDLEWARE it stands, or something derived from it; what cannot be imported is for Django to tell."""
+    places = []
+    for place, path in enumerate(settings.MIDDLEWARE):
+        try:
+            found = import_string(path)
+        except ImportError:
+            continue
+        if isinstance(found, type) and issubclass(found, kind):
+            places.append(place)
+    return places
+
+
+def _processes_apart() -> Iterator[CheckMessage]:
+    backend = settings.CACHES[conf.cache].get("BACKEND", "")
+    if "redis" not in backend.lower():
+        yield checks.Warning(
+            f"The cache “{conf.cache}” ({backend}) is no Redis: each process counts for itself.",
+            hint="Point RATELIMIT_CACHE to a django-redis cache, or set RATELIMIT_EXPECTED_PROCESSES to the number of "
+            "processes, each of which then admits its share.",
+            id="ratelimit.W005",
+        )
