@@ -100,7 +100,7 @@ class RateLimitSettings:
 
     @property
     def refresh_seconds(self) -> float:
-        """How old what a process knows of keys and tiers may get before it is read anew, off the request path."""
+        """How often the keys and tiers in use are read anew, off the request path; 0: at every request, for tests."""
         return float(_get("RATELIMIT_REFRESH_SECONDS", 2.0))
 
 
