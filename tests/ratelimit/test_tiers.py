@@ -1,0 +1,77 @@
+"""What each tier may, by default and as a project sets it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pytest_django.fixtures import Settings
+
+from ratelimit.bucket import Limit
+from ratelimit.errors import InvalidLimitError, UnknownTierError
+from ratelimit.tiers import RateLimitTier, known_tiers, limit_for
+
+
+@pytest.fixture(autouse=True)
+def as_shipped(settings: Settings) -> None:
+    settings.RATELIMIT_TIERS = {}
+
+
+def test_the_tiers_are_as_announced() -> None:
+    assert {tier: limit_for(tier) for tier in RateLimitTier} == {
+        RateLimitTier.ANONYMOUS: Limit(100, 60),
+        RateLimitTier.API_KEY: Limit(1_000, 60),
+        RateLimitTier.PREMIUM: Limit(5_000, 60),
+        RateLimitTier.ADMIN: None,
+    }
+
+
+def test_a_tier_goes_by_its_lower_case_name() -> None:
+    assert [tier.value for tier in RateLimitTier] == ["anonymous", "api_key", "premium", "admin"]
+    assert limit_for("premium") == limit_for(RateLimitTier.PREMIUM)
+
+
+def test_a_project_changes_one_tier_and_keeps_the_others(settings: Settings) -> None:
+    settings.RATELIMIT_TIERS = {"anonymous": {"limit": 10, "window_seconds": 1, "burst": 2}}
+    assert limit_for("anonymous") == Limit(10, 1, 2)
+    assert limit_for("premium") == Limit(5_000, 60)
+
+
+def test_a_window_is_a_minute_and_a_burst_the_limit_unless_said(settings: Settings) -> None:
+    settings.RATELIMIT_TIERS = {"anonymous": {"limit": 10}}
+    assert limit_for("anonymous") == Limit(10, 60, 10)
+
+
+def test_a_project_adds_a_tier(settings: Settings) -> None:
+    settings.RATELIMIT_TIERS = {"partner": {"limit": 7}}
+    assert limit_for("partner") == Limit(7)
+    assert known_tiers() == ("anonymous", "api_key", "premium", "admin", "partner")
+
+
+def test_no_limit_means_unlimited_and_the_admin_may_have_one(settings: Settings) -> None:
+    settings.RATELIMIT_TIERS = {"premium": {"limit": None}, "admin": {"limit": 9}}
+    assert limit_for("premium") is None
+    assert limit_for("admin") == Limit(9)
+
+
+def test_an_unknown_tier_is_an_error_that_names_the_known_ones() -> None:
+    with pytest.raises(UnknownTierError, match="There is no tier “gold”") as raised:
+        limit_for("gold")
+    assert raised.value.known == known_tiers()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{}, {"limit": 0}, {"limit": -1}, {"limit": "100"}, {"limit": 5, "window_seconds": -1}, None, 100, {"limit": 1.5}],
+)
+def test_a_setting_that_is_no_limit_is_named(settings: Settings, wrong: Any) -> None:
+    settings.RATELIMIT_TIERS = {"premium": wrong}
+    with pytest.raises(InvalidLimitError, match=r"RATELIMIT_TIERS\['premium'\]"):
+        limit_for("premium")
+
+
+def test_the_same_object_is_given_until_a_setting_changes(settings: Settings) -> None:
+    before = limit_for("premium")
+    assert limit_for("premium") is before
+    settings.RATELIMIT_TIERS = {"premium": {"limit": 6}}
+    assert limit_for("premium") == Limit(6)
