@@ -6,7 +6,8 @@ with the increment T and the tolerance τ = burst × T - T folded into one bound
 
     arrival' = max(arrival, now) + cost × T        admitted if and only if arrival' - burst × T ≤ now
 
-Nothing stored means full. T is rounded up to a whole microsecond, so rounding never admits too much.
+Nothing stored means full. T is rounded up to a whole microsecond, so rounding never admits too much; at the fastest
+limit there is it costs less than 1 % of the rate.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from typing import NamedTuple
 from ratelimit.errors import InvalidLimitError
 
 SECOND = 1_000_000  # microseconds
-LONGEST_WINDOW_SECONDS = 31 * 24 * 3600  # keeps arrival times far below 2^53, which Lua's numbers hold exactly
+LONGEST_WINDOW_SECONDS = 31 * 24 * 3600
+LONGEST_FILL_SECONDS = 366 * 24 * 3600  # keeps arrival times far below 2^53, up to which Lua's numbers are exact
 MOST_REQUESTS = 10_000_000
+MOST_PER_SECOND = 10_000  # T is at least 100 microseconds, so rounding it costs at most a hundredth
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _WRITTEN = re.compile(r"(?P<requests>[0-9]{1,8})/(?P<count>[0-9]{0,7})(?P<unit>[smhd])")
 
@@ -46,8 +49,12 @@ class Limit:
             raise InvalidLimitError(f"A limit and its burst are whole numbers from 1 to {MOST_REQUESTS:,}.")
         if not 1 <= self.window_seconds <= LONGEST_WINDOW_SECONDS:
             raise InvalidLimitError(f"A window is 1 to {LONGEST_WINDOW_SECONDS:,} whole seconds long.")
+        if self.requests > self.window_seconds * MOST_PER_SECOND:
+            raise InvalidLimitError(f"A limit is at most {MOST_PER_SECOND:,} requests a second.")
         burst = self.burst or self.requests
         interval_us = -(-self.window_seconds * SECOND // self.requests)
+        if burst * interval_us > LONGEST_FILL_SECONDS * SECOND:
+            raise InvalidLimitError("At this rate so large a burst takes more than a year to come back.")
         object.__setattr__(self, "burst", burst)
         object.__setattr__(self, "interval_us", interval_us)
         object.__setattr__(self, "capacity_us", burst * interval_us)
@@ -64,7 +71,9 @@ class Limit:
         """One process's share where each decides alone: max(1, N ÷ processes), rounded down."""
         if processes <= 1:
             return self
-        return Limit(max(1, self.requests // processes), self.window_seconds, max(1, self.burst // processes))
+        rate = Limit(max(1, self.requests // processes), self.window_seconds, burst=1)
+        most = LONGEST_FILL_SECONDS * SECOND // rate.interval_us
+        return Limit(rate.requests, rate.window_seconds, min(max(1, self.burst // processes), most))
 
 
 class Taken(NamedTuple):
@@ -76,21 +85,28 @@ class Taken(NamedTuple):
 
 
 def take(arrival_us: int, now_us: int, limit: Limit, cost: int) -> Taken:
-    """Take ``cost`` tokens (0 asks whether one could be taken of what is there, without taking).
+    """Take ``cost`` tokens if they are there; 0 tells how it stands.
 
-    An arrival time further ahead than an empty bucket's can only come from a clock that was set back; it counts as
-    empty.
+    An arrival time further ahead than an empty bucket's can only come from a clock that was set back or from a larger
+    limit; it counts as empty.
     """
-    start = min(max(arrival_us, now_us), now_us + limit.capacity_us)
+    empty_us = now_us + limit.capacity_us
+    start = arrival_us
+    if start < now_us:
+        start = now_us
+    elif start > empty_us:
+        start = empty_us
     after = start + cost * limit.interval_us
-    if after - limit.capacity_us > now_us:
-        return Taken(False, start, now_us)
-    return Taken(True, after, now_us)
+    # tuple.__new__ is what Taken() calls, at half the price: this is done for every request
+    if after > empty_us:
+        return tuple.__new__(Taken, (False, start, now_us))
+    return tuple.__new__(Taken, (True, after, now_us))
 
 
 def give_back(arrival_us: int, now_us: int, limit: Limit, cost: int) -> int:
     """The arrival time with ``cost`` tokens returned; never fuller than full."""
-    return max(arrival_us - cost * limit.interval_us, now_us)
+    empty_us = now_us + limit.capacity_us
+    return max(min(arrival_us, empty_us) - cost * limit.interval_us, now_us)
 
 
 class Decision(NamedTuple):
@@ -140,5 +156,8 @@ class Decision(NamedTuple):
         """
         if self.allowed or self.spec is None:
             return 0.0
-        missing_us = self.arrival_us + self.cost * self.spec.interval_us - self.spec.capacity_us - self.now_us
+        taken_us = max(self.arrival_us - self.now_us, 0)
+        if self.cost > self.spec.burst:
+            return max(taken_us, self.spec.interval_us) / SECOND
+        missing_us = taken_us + self.cost * self.spec.interval_us - self.spec.capacity_us
         return max(missing_us, 1) / SECOND

@@ -1,0 +1,150 @@
+"""Buckets in this process: what decides where there is no Redis, and while Redis is away."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from threading import Lock
+from time import monotonic_ns
+
+from ratelimit.bucket import Limit, give_back, take
+from ratelimit.stores.base import Charge, Verdict
+from ratelimit.stores.forks import tell_after_fork
+
+_SHARES_KEPT = 1_000
+
+
+class MemoryStore:
+    """At most ``max_keys`` buckets; the least recently asked for goes first. Any number of threads may use it.
+
+    As a process decides alone here, it applies its share of each limit, of which there are ``processes``.
+
+    A bucket that is dropped counts as full, so somebody with more than ``max_keys`` addresses can free a denied one.
+    They gain nothing: each of their addresses comes with a full bucket anyway. Being refused counts as being asked
+    for, so nobody gets free by trying on.
+
+    ``clock_ns`` is monotonic. ``on_first_use`` is called before a process's first decision. None of the methods raises
+    or waits; the async ones never suspend.
+    """
+
+    name = "memory"
+
+    def __init__(
+        self,
+        max_keys: int,
+        processes: int = 1,
+        clock_ns: Callable[[], int] = monotonic_ns,
+        on_first_use: Callable[[MemoryStore], None] | None = None,
+    ) -> None:
+        self._max_keys = max_keys
+        self._processes = processes
+        self._clock_ns = clock_ns
+        self._on_first_use = on_first_use
+        self._is_new = on_first_use is not None
+        self._lock = Lock()
+        self._arrivals: OrderedDict[str, int] = OrderedDict()
+        self._shares: dict[int, tuple[Limit, Limit]] = {}
+        tell_after_fork(self)
+
+    def __len__(self) -> int:
+        return len(self._arrivals)
+
+    def take_one(self, key: str, limit: Limit, cost: int = 1) -> Verdict:
+        if self._is_new:
+            self._begin()
+        if self._processes > 1:
+            limit = self._share_of(limit)
+        now_us = self._clock_ns() // 1000
+        with self._lock:
+            arrivals = self._arrivals
+            allowed, arrival_us, _ = take(arrivals.get(key, 0), now_us, limit, cost)
+            arrivals[key] = arrival_us
+            arrivals.move_to_end(key)
+            if len(arrivals) > self._max_keys:
+                arrivals.popitem(last=False)
+        # tuple.__new__ is what Verdict() calls, at half the price: this is done for every request
+        return tuple.__new__(Verdict, (allowed, arrival_us, now_us, limit, "memory"))
+
+    def take(self, charges: Sequence[Charge]) -> list[Verdict]:
+        if len(charges) == 1:
+            return [self.take_one(*charges[0])]
+        if self._is_new:
+            self._begin()
+        now_us = self._clock_ns() // 1000
+        with self._lock:
+            verdicts = [self._look(charge, now_us) for charge in charges]
+            if all(verdict.allowed for verdict in verdicts):
+                verdicts = [
+                    verdict._replace(arrival_us=take(verdict.arrival_us, now_us, verdict.limit, charge.cost).arrival_us)
+                    for charge, verdict in zip(charges, verdicts, strict=True)
+                ]
+            for charge, verdict in zip(charges, verdicts, strict=True):
+                self._keep(charge.key, verdict.arrival_us)
+        return verdicts
+
+    async def atake(self, charges: Sequence[Charge]) -> list[Verdict]:
+        return self.take(charges)
+
+    def peek(self, charges: Sequence[Charge]) -> list[Verdict]:
+        now_us = self._clock_ns() // 1000
+        with self._lock:
+            return [self._look(charge, now_us) for charge in charges]
+
+    def refund(self, charges: Sequence[Charge], backend: str) -> None:
+        if backend != self.name:
+            return
+        now_us = self._clock_ns() // 1000
+        with self._lock:
+            for key, limit, cost in charges:
+                if key in self._arrivals:
+                    self._keep(key, give_back(self._arrivals[key], now_us, self._share_of(limit), cost))
+
+    async def arefund(self, charges: Sequence[Charge], backend: str) -> None:
+        self.refund(charges, backend)
+
+    def reset(self, keys: Sequence[str]) -> int:
+        now_us = self._clock_ns() // 1000
+        with self._lock:
+            return sum(self._arrivals.pop(key, 0) > now_us for key in keys)
+
+    def clear(self) -> None:
+        """Forget every bucket."""
+        with self._lock:
+            self._arrivals = OrderedDict()
+
+    def close(self) -> None:
+        self.clear()
+
+    def after_fork(self) -> None:
+        self._lock = Lock()
+        self._arrivals = OrderedDict()
+        self._is_new = self._on_first_use is not None
+
+    def _begin(self) -> None:
+        with self._lock:
+            is_first, self._is_new = self._is_new, False
+        if is_first and self._on_first_use is not None:
+            self._on_first_use(self)
+
+    def _look(self, charge: Charge, now_us: int) -> Verdict:
+        """Whether the tokens are there, and the arrival time as it is."""
+        limit = self._share_of(charge.limit)
+        arrival_us = take(self._arrivals.get(charge.key, 0), now_us, limit, cost=0).arrival_us
+        return Verdict(take(arrival_us, now_us, limit, charge.cost).allowed, arrival_us, now_us, limit, self.name)
+
+    def _keep(self, key: str, arrival_us: int) -> None:
+        self._arrivals[key] = arrival_us
+        self._arrivals.move_to_end(key)
+        if len(self._arrivals) > self._max_keys:
+            self._arrivals.popitem(last=False)
+
+    def _share_of(self, limit: Limit) -> Limit:
+        """By identity, as hashing a limit takes longer than deciding; the limit is kept, so its id stays its own."""
+        known = self._shares.get(id(limit))
+        if known is not None:
+            return known[1]
+        if len(self._shares) >= _SHARES_KEPT:
+            self._shares.clear()
+        share = limit.shared_by(self._processes)
+        self._shares[id(limit)] = (limit, share)
+        return share

@@ -1,0 +1,128 @@
+"""The client library's own way, for everything that is no plain pool of plain connections.
+
+Sentinel, Cluster and sharded caches know best which server to ask. Their clients are copied, so that our timeouts hold,
+nothing is sent twice, and no connection is taken out of the cache's pool.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from threading import Lock
+from typing import Any
+
+import redis
+from redis.cluster import ClusterNode, RedisCluster
+from redis.exceptions import NoScriptError, RedisClusterException, RedisError
+from redis.sentinel import Sentinel, SentinelConnectionPool
+
+from ratelimit.errors import StoreError
+from ratelimit.stores.forks import tell_after_fork
+from ratelimit.stores.redis.reasons import reason_of
+from ratelimit.stores.redis.wire import DIGEST, SCRIPT
+
+AnyClient = redis.Redis | RedisCluster
+_FAILURES = (RedisError, RedisClusterException, OSError, ValueError)
+_UNBOUNDED = 2**31  # connections: there are as many as threads that ask at once
+
+
+class OrdinaryClients:
+    """Runs the script through copies of the cache's clients. Raises StoreError and nothing else.
+
+    ``client_for`` is the cache's own client for a key; ``ours`` is what becomes of connection settings.
+    """
+
+    def __init__(
+        self, client_for: Callable[[str], AnyClient], ours: Callable[[Mapping[str, Any]], dict[str, Any]]
+    ) -> None:
+        self._client_for = client_for
+        self._ours = ours
+        self._copies: dict[int, tuple[AnyClient, AnyClient]] = {}
+        self._lock = Lock()
+        tell_after_fork(self)
+
+    def run(self, keys: Sequence[str], numbers: Sequence[int]) -> list[int]:
+        """The script's answer; see take.lua."""
+        try:
+            client = self._copy_for(keys[0])
+            try:
+                answer = client.evalsha(DIGEST, len(keys), *keys, *numbers)
+            except NoScriptError:
+                answer = client.eval(SCRIPT.decode(), len(keys), *keys, *numbers)
+            return [int(number) for number in answer]
+        except (*_FAILURES, TypeError) as error:  # TypeError: an answer that is no list of numbers
+            raise StoreError(reason_of(error)) from error
+
+    async def arun(self, keys: Sequence[str], numbers: Sequence[int]) -> list[int]:
+        """As ``run``, in a thread: these clients have no counterpart that could be built from them."""
+        return await asyncio.to_thread(self.run, keys, numbers)
+
+    def delete(self, keys: Sequence[str]) -> int:
+        """How many there were."""
+        try:
+            return int(self._copy_for(keys[0]).delete(*keys))
+        except _FAILURES as error:
+            raise StoreError(reason_of(error)) from error
+
+    def meeting_point(self, key: str) -> Hashable:
+        """Keys of which this is equal may share a call."""
+        try:
+            client = self._copy_for(key)
+            return (id(client), client.keyslot(key) if isinstance(client, RedisCluster) else None)
+        except _FAILURES as error:
+            raise StoreError(reason_of(error)) from error
+
+    def eviction_policy(self) -> str:
+        """``maxmemory-policy``, of the first server where there are several."""
+        try:
+            facts: dict[str, Any] = self._copy_for("").info("memory")
+        except _FAILURES as error:
+            raise StoreError(reason_of(error)) from error
+        return str(facts.get("maxmemory_policy") or next(iter(facts.values()))["maxmemory_policy"])
+
+    def close(self) -> None:
+        with self._lock:
+            copies, self._copies = self._copies, {}
+        for _, client in copies.values():
+            client.close()
+
+    def after_fork(self) -> None:
+        self._lock = Lock()  # the library's pools notice a fork by themselves
+
+    def _copy_for(self, key: str) -> AnyClient:
+        original = self._client_for(key)
+        server = id(getattr(original, "connection_pool", original))  # Django's backend makes a new client each time
+        known = self._copies.get(server)
+        if known is not None:
+            return known[1]
+        with self._lock:
+            if server not in self._copies:
+                self._copies[server] = (original, self._copy(original))
+            return self._copies[server][1]
+
+    def _copy(self, client: AnyClient) -> AnyClient:
+        if isinstance(client, RedisCluster):
+            manager = client.nodes_manager
+            nodes = [ClusterNode(node.host, node.port) for node in manager.startup_nodes.values()]
+            return RedisCluster(startup_nodes=nodes, **self._ours(manager.connection_kwargs))
+        return redis.Redis(connection_pool=self._copy_of_pool(client.connection_pool))
+
+    def _copy_of_pool(self, pool: redis.ConnectionPool) -> redis.ConnectionPool:
+        settings = self._ours(pool.connection_kwargs)
+        if not isinstance(pool, SentinelConnectionPool):
+            return redis.ConnectionPool(connection_class=pool.connection_class, max_connections=_UNBOUNDED, **settings)
+        original = pool.sentinel_manager
+        manager = Sentinel([], min_other_sentinels=original.min_other_sentinels)
+        manager.sentinels = [
+            redis.Redis(connection_pool=self._copy_of_pool(sentinel.connection_pool)) for sentinel in original.sentinels
+        ]
+        settings.pop("connection_pool")  # the pool's own proxy; the copy makes its own
+        return SentinelConnectionPool(
+            pool.service_name,
+            manager,
+            connection_class=pool.connection_class,
+            is_master=pool.is_master,
+            check_connection=pool.check_connection,
+            max_connections=_UNBOUNDED,
+            **settings,
+        )

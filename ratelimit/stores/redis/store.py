@@ -1,0 +1,231 @@
+"""Buckets in Redis, on its clock, one round trip for a decision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from threading import Lock
+from typing import Any, Protocol
+
+import redis
+from django.core.cache.backends.base import BaseCache
+from django.core.cache.backends.redis import RedisCache as DjangoRedisCache
+from redis import asyncio as aredis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from ratelimit.bucket import Limit, take
+from ratelimit.errors import StoreError
+from ratelimit.stores.base import Charge, Verdict
+from ratelimit.stores.forks import tell_after_fork
+from ratelimit.stores.redis.loops import LoopPools
+from ratelimit.stores.redis.ordinary import AnyClient, OrdinaryClients
+from ratelimit.stores.redis.pinned import PinnedConnections
+from ratelimit.stores.redis.wire import MOST_US
+
+_KEYS_AT_ONCE = 100  # in one call of the script, so that no other client of Redis waits long for it
+_LOOP_CLASSES: Mapping[type, type[aredis.Connection | aredis.UnixDomainSocketConnection]] = {
+    redis.Connection: aredis.Connection,
+    redis.SSLConnection: aredis.SSLConnection,
+    redis.UnixDomainSocketConnection: aredis.UnixDomainSocketConnection,
+}
+_LOOP_SETTINGS = (
+    *("host", "port", "path", "db", "username", "password", "credential_provider"),
+    *("ssl_keyfile", "ssl_certfile", "ssl_cert_reqs", "ssl_ca_certs", "ssl_ca_data", "ssl_ca_path"),
+    *("ssl_check_hostname", "ssl_min_version", "ssl_ciphers", "ssl_password"),
+)
+# What a pool puts into its settings to follow a server's announcements; its objects belong to that pool.
+_POOLS_OWN = ("maint_notifications_", "maintenance_", "orig_", "oss_cluster_")
+
+
+class _Transport(Protocol):
+    """How the script gets to the server. Everything raises StoreError and nothing else."""
+
+    def run(self, keys: Sequence[str], numbers: Sequence[int]) -> list[int]: ...
+    async def arun(self, keys: Sequence[str], numbers: Sequence[int]) -> list[int]: ...
+    def delete(self, keys: Sequence[str]) -> int: ...
+    def meeting_point(self, key: str) -> Hashable: ...
+    def close(self) -> None: ...
+
+
+class RedisStore:
+    """Buckets on the server of a django-redis cache, or of Django's own Redis backend.
+
+    The cache's pool is only read: connections are the store's own, with its own timeouts whatever CACHES says, and no
+    retry. A plain pool of plain connections is what one connection per thread and one pool per event loop are built
+    from; everything else (Sentinel, Cluster, sharded, fakes) is spoken to through copies of its own clients.
+    """
+
+    name = "redis"
+
+    def __init__(
+        self, cache: BaseCache, read_timeout_seconds: float = 0.05, connect_timeout_seconds: float = 0.25
+    ) -> None:
+        self._cache = cache
+        self._read_timeout_seconds = read_timeout_seconds
+        self._connect_timeout_seconds = connect_timeout_seconds
+        self._lock = Lock()
+        self._chosen: _Transport | None = None
+        tell_after_fork(self)
+
+    def take_one(self, key: str, limit: Limit, cost: int = 1) -> Verdict:
+        transport = self._chosen or self._transport()
+        now_us, fits, arrival_us = transport.run((key,), (limit.capacity_us, _added_us(limit, cost)))
+        # tuple.__new__ is what Verdict() calls, at half the price: this is done for every request
+        return tuple.__new__(Verdict, (fits == 1, arrival_us, now_us, limit, "redis"))
+
+    def take(self, charges: Sequence[Charge]) -> list[Verdict]:
+        if not charges:
+            return []
+        return _verdicts(charges, self._transport().run(*_call(charges, _added_us)))
+
+    async def atake(self, charges: Sequence[Charge]) -> list[Verdict]:
+        if not charges:
+            return []
+        return _verdicts(charges, await self._transport().arun(*_call(charges, _added_us)))
+
+    def peek(self, charges: Sequence[Charge]) -> list[Verdict]:
+        """As promised, but where keys live on different servers (Cluster, sharded) each slot or server is asked."""
+        transport = self._transport()
+        groups: dict[Hashable, list[Charge]] = {}
+        for charge in charges:
+            groups.setdefault(transport.meeting_point(charge.key), []).append(charge)
+        seen: dict[str, Verdict] = {}
+        for group in groups.values():
+            for first in range(0, len(group), _KEYS_AT_ONCE):
+                some = group[first : first + _KEYS_AT_ONCE]
+                for charge, verdict in zip(some, _verdicts(some, transport.run(*_call(some, _nothing))), strict=True):
+                    fits = take(verdict.arrival_us, verdict.now_us, charge.limit, charge.cost).allowed
+                    seen[charge.key] = verdict._replace(allowed=fits)
+        return [seen[charge.key] for charge in charges]
+
+    def refund(self, charges: Sequence[Charge], backend: str) -> None:
+        if charges and backend == self.name:
+            self._transport().run(*_call(charges, _given_back_us))
+
+    async def arefund(self, charges: Sequence[Charge], backend: str) -> None:
+        if charges and backend == self.name:
+            await self._transport().arun(*_call(charges, _given_back_us))
+
+    def reset(self, keys: Sequence[str]) -> int:
+        transport = self._transport()
+        groups: dict[Hashable, list[str]] = {}
+        for key in keys:
+            groups.setdefault(transport.meeting_point(key), []).append(key)
+        return sum(transport.delete(group) for group in groups.values())
+
+    def eviction_policy(self) -> str:
+        """What the server does when its memory is full; all but ``noeviction`` and ``volatile-ttl`` … drop buckets."""
+        clients = OrdinaryClients(_finder(self._cache), self._ours)
+        try:
+            return clients.eviction_policy()
+        finally:
+            clients.close()
+
+    def close(self) -> None:
+        with self._lock:
+            chosen, self._chosen = self._chosen, None
+        if chosen is not None:
+            chosen.close()
+
+    def after_fork(self) -> None:
+        self._lock = Lock()
+
+    def _transport(self) -> _Transport:
+        with self._lock:
+            if self._chosen is None:
+                try:
+                    self._chosen = self._choose()
+                except Exception as error:
+                    raise StoreError("unusable") from error  # a cache may do anything to make its client
+            return self._chosen
+
+    def _choose(self) -> _Transport:
+        client_for = _finder(self._cache)
+        pool: Any = None if _is_sharded(self._cache) else getattr(client_for(""), "connection_pool", None)
+        is_plain = type(pool) in (redis.ConnectionPool, redis.BlockingConnectionPool)
+        loop_class = _LOOP_CLASSES.get(pool.connection_class) if is_plain else None
+        if loop_class is None:
+            return OrdinaryClients(client_for, self._ours)
+        settings = self._ours(pool.connection_kwargs)
+        loop_settings = {name: settings[name] for name in _LOOP_SETTINGS if name in settings}
+        return _Direct(
+            PinnedConnections(pool.connection_class, settings),
+            LoopPools(loop_class, loop_settings, self._read_timeout_seconds, self._connect_timeout_seconds),
+        )
+
+    def _ours(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Connection settings with our timeouts, without any retry, and in the protocol without announcements."""
+        return {
+            **{name: value for name, value in settings.items() if not name.startswith(_POOLS_OWN)},
+            "socket_timeout": self._read_timeout_seconds,
+            "socket_connect_timeout": self._connect_timeout_seconds,
+            "retry": Retry(NoBackoff(), 0),
+            "retry_on_timeout": False,
+            "retry_on_error": [],
+            "health_check_interval": 0,
+            "protocol": 2,
+        }
+
+
+class _Direct:
+    """To one server, on the thread's own connection or the loop's own pool."""
+
+    def __init__(self, threads: PinnedConnections, loops: LoopPools) -> None:
+        self._loops = loops
+        self._threads = threads
+        self.run = threads.run
+        self.arun = loops.run
+        self.delete = threads.delete
+
+    def meeting_point(self, key: str) -> Hashable:  # noqa: ARG002 - all keys live on the one server
+        return None
+
+    def close(self) -> None:
+        self._threads.close()
+        self._loops.close()
+
+
+def _call(charges: Sequence[Charge], change: Callable[[Limit, int], int]) -> tuple[list[str], list[int]]:
+    keys = [charge.key for charge in charges]
+    return keys, [number for _, limit, cost in charges for number in (limit.capacity_us, change(limit, cost))]
+
+
+def _added_us(limit: Limit, cost: int) -> int:
+    return min(cost * limit.interval_us, MOST_US)
+
+
+def _given_back_us(limit: Limit, cost: int) -> int:
+    return -_added_us(limit, cost)
+
+
+def _nothing(limit: Limit, cost: int) -> int:  # noqa: ARG001 - the third of a kind
+    return 0
+
+
+def _verdicts(charges: Sequence[Charge], answer: list[int]) -> list[Verdict]:
+    now_us = answer[0]
+    return [
+        Verdict(fits == 1, arrival_us, now_us, charge.limit, RedisStore.name)
+        for charge, fits, arrival_us in zip(charges, answer[1::2], answer[2::2], strict=True)
+    ]
+
+
+def speaks_redis(cache: BaseCache) -> bool:
+    """Whether this is a cache whose server ``RedisStore`` can use."""
+    client = getattr(cache, "client", None)
+    return isinstance(cache, DjangoRedisCache) or hasattr(client, "get_client")
+
+
+def _is_sharded(cache: BaseCache) -> bool:
+    return hasattr(getattr(cache, "client", None), "get_server")
+
+
+def _finder(cache: Any) -> Callable[[str], AnyClient]:
+    """The cache's own client for a key."""
+    if isinstance(cache, DjangoRedisCache):
+        return lambda key: cache._cache.get_client(key, write=True)  # noqa: SLF001 - there is no public name for it
+    client: Any = cache.client
+    if _is_sharded(cache):
+        find: Callable[[str], AnyClient] = client.get_server
+        return find
+    return lambda key: client.get_client(write=True)  # noqa: ARG005 - one server for all
