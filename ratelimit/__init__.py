@@ -1,1 +1,50 @@
-"""A distributed token bucket for any Django project."""
+"""A distributed token bucket for any Django project.
+
+The names below are the public ones. They are imported when first used, so that ``import ratelimit`` needs no settings.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ratelimit.bucket import Decision, Limit
+    from ratelimit.errors import InvalidLimitError, RateLimitError, StoreError, UnknownTierError
+    from ratelimit.identity import Identity, VerifiedKey
+    from ratelimit.limiter import RateLimiter, Scope, get_rate_limiter
+    from ratelimit.tiers import RateLimitTier
+
+__all__ = [
+    "Decision",
+    "Identity",
+    "InvalidLimitError",
+    "Limit",
+    "RateLimitError",
+    "RateLimitTier",
+    "RateLimiter",
+    "Scope",
+    "StoreError",
+    "UnknownTierError",
+    "VerifiedKey",
+    "get_rate_limiter",
+]
+
+_HOMES = {
+    "bucket": ("Decision", "Limit"),
+    "errors": ("InvalidLimitError", "RateLimitError", "StoreError", "UnknownTierError"),
+    "identity": ("Identity", "VerifiedKey"),
+    "limiter": ("RateLimiter", "Scope", "get_rate_limiter"),
+    "tiers": ("RateLimitTier",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{home}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

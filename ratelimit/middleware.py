@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from time import time
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
@@ -17,14 +17,12 @@ from django.utils.module_loading import import_string
 from ratelimit.bucket import Decision
 from ratelimit.conf import conf, settled
 from ratelimit.headers import Headers, denial_headers, limit_headers
-from ratelimit.identity import aresolve, resolve
+from ratelimit.identity import Identity, aresolve, resolve
+from ratelimit.identity.identities import address_identity
 from ratelimit.limiter import get_rate_limiter
 from ratelimit.responses import problem
 
 logger = logging.getLogger(__name__)
-
-GetResponse = Callable[[HttpRequest], HttpResponseBase]
-AGetResponse = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
 
 
 class RateLimitMiddleware:
@@ -36,7 +34,7 @@ class RateLimitMiddleware:
     sync_capable = True
     async_capable = True
 
-    def __init__(self, get_response: GetResponse | AGetResponse) -> None:
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         self.get_response = get_response
         self.is_async = iscoroutinefunction(get_response)
         if self.is_async:
@@ -45,24 +43,39 @@ class RateLimitMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         if self.is_async:
             return self.__acall__(request)
-        go_on = cast("GetResponse", self.get_response)
+        response: HttpResponseBase
         if _is_exempt(request):
-            return go_on(request)
-        decision = get_rate_limiter().check(resolve(request))
+            response = self.get_response(request)
+            return response
+        try:
+            identity = resolve(request)
+        except Exception as error:  # noqa: BLE001 - told there; a request must not fail because it is to be limited
+            identity = _by_address(request, error)
+        decision = get_rate_limiter().check(identity)
         if not decision.allowed:
             return _refusal(request, decision)
         headers = limit_headers(decision, time())
-        return _stamped(go_on(request), headers)
+        return _stamped(self.get_response(request), headers)
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
-        go_on = cast("AGetResponse", self.get_response)
+        response: HttpResponseBase
         if _is_exempt(request):
-            return await go_on(request)
-        decision = await get_rate_limiter().acheck(await aresolve(request))
+            response = await self.get_response(request)
+            return response
+        try:
+            identity = await aresolve(request)
+        except Exception as error:  # noqa: BLE001 - as above
+            identity = _by_address(request, error)
+        decision = await get_rate_limiter().acheck(identity)
         if not decision.allowed:
             return _refusal(request, decision)
         headers = limit_headers(decision, time())
-        return _stamped(await go_on(request), headers)
+        return _stamped(await self.get_response(request), headers)
+
+
+def _by_address(request: HttpRequest, error: Exception) -> Identity:
+    logger.error("Who asks could not be told; the address of the connection counts", exc_info=error)
+    return address_identity(request.META.get("REMOTE_ADDR") or "")
 
 
 def _refusal(request: HttpRequest, decision: Decision) -> HttpResponseBase:

@@ -12,6 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.core import checks
+from django.core.cache import InvalidCacheBackendError, caches
 from django.core.checks import CheckMessage
 from django.utils.module_loading import import_string
 
@@ -124,11 +125,20 @@ def _cache() -> Iterator[CheckMessage]:
             hint=f"Caches are {', '.join(settings.CACHES)}. Left out: “ratelimit” if there is one, else “default”.",
             id="ratelimit.E004",
         )
+        return
+    try:
+        caches[conf.cache]
+    except (ImportError, InvalidCacheBackendError) as error:
+        yield checks.Error(
+            f"The cache “{conf.cache}” cannot be made: {error}.",
+            hint="Correct its BACKEND in CACHES.",
+            id="ratelimit.E004",
+        )
 
 
 def _proxies() -> Iterator[CheckMessage]:
-    trusts_headers = settings.SECURE_PROXY_SSL_HEADER or settings.USE_X_FORWARDED_HOST
-    if trusts_headers and not conf.trusted_proxies:
+    has_proxy = any([settings.SECURE_PROXY_SSL_HEADER, settings.USE_X_FORWARDED_HOST])
+    if has_proxy and not conf.trusted_proxies:
         yield checks.Warning(
             "There is a proxy in front (SECURE_PROXY_SSL_HEADER or USE_X_FORWARDED_HOST is set), but none is trusted: "
             "all anonymous clients behind it share one limit.",
@@ -245,11 +255,20 @@ def _places(kind: type) -> list[int]:
 
 
 def _processes_apart() -> Iterator[CheckMessage]:
-    backend = settings.CACHES[conf.cache].get("BACKEND", "")
-    if "redis" not in backend.lower():
+    if not _is_redis(conf.cache):
         yield checks.Warning(
-            f"The cache “{conf.cache}” ({backend}) is no Redis: each process counts for itself.",
+            f"The cache “{conf.cache}” ({settings.CACHES[conf.cache].get('BACKEND')}) is no Redis: each process counts "
+            "for itself.",
             hint="Point RATELIMIT_CACHE to a django-redis cache, or set RATELIMIT_EXPECTED_PROCESSES to the number of "
             "processes, each of which then admits its share.",
             id="ratelimit.W005",
         )
+
+
+def _is_redis(alias: str) -> bool:
+    try:
+        from ratelimit.stores.redis import speaks_redis  # the client library is wanted by those who have a Redis
+
+        return speaks_redis(caches[alias])
+    except ImportError:
+        return False

@@ -9,9 +9,9 @@ from typing import Literal
 
 from ratelimit.conf import conf, on_change, settled
 from ratelimit.keys import VerifiedKey
-from ratelimit.tiers import RateLimitTier
+from ratelimit.tiers import RateLimitTier, limit_for
 
-Kind = Literal["address", "user", "api_key"]
+Kind = Literal["address", "user", "api_key", "name"]
 
 _DIGEST_LENGTH = 32  # hexadecimal characters, so 128 bits
 # Remembered in each process, because a digest costs 2 µs and finding one 0.05 (about 0.5 kB each).
@@ -28,6 +28,15 @@ class Identity:
     tier: str
     """A tier that ``tiers.limit_for`` knows."""
     key: VerifiedKey | None = None
+
+    @classmethod
+    def of(cls, name: str, tier: str = RateLimitTier.API_KEY) -> Identity:
+        """Of work without a request, by whatever name: ``Identity.of("worker-7", tier="premium")``.
+
+        Raises UnknownTierError.
+        """
+        limit_for(tier)
+        return cls("name", digest_of("name", name), str(tier))
 
 
 @lru_cache(_RECENT)

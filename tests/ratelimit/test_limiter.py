@@ -200,6 +200,16 @@ def test_a_cost_beyond_the_burst_is_never_admitted(check: Check) -> None:
     assert check(ANYBODY, 100).allowed
 
 
+def test_work_without_a_request_has_a_name(check: Check) -> None:
+    worker = Identity.of("worker-7", tier="premium")
+    assert check(worker).limit == 5_000
+    assert worker == Identity.of("worker-7", tier="premium")
+    assert "worker" not in worker.digest
+    assert Identity.of("worker-7").tier == "api_key"
+    with pytest.raises(UnknownTierError, match="gold"):
+        Identity.of("worker-7", tier="gold")
+
+
 # --- several limits --------------------------------------------------------------------------------------------------
 
 

@@ -100,6 +100,11 @@ def test_e004_a_cache_that_does_not_exist(settings: Any) -> None:
     assert found() == ["E004"]
 
 
+def test_e004_a_cache_that_cannot_be_made(settings: Any) -> None:
+    settings.CACHES = {"default": {"BACKEND": "nowhere.Cache"}}
+    assert found() == ["E004"]
+
+
 def test_e004_is_silent_about_a_cache_that_does(settings: Any) -> None:
     settings.CACHES = {"default": LOCMEM, "buckets": REDIS}
     settings.RATELIMIT_CACHE = "buckets"
@@ -235,10 +240,16 @@ def test_w004_a_setting_that_does_not_exist(settings: Any) -> None:
     assert found() == ["W004"]
 
 
-def test_w005_processes_that_count_apart_in_production_only(settings: Any) -> None:
-    settings.CACHES = {"default": LOCMEM}
+@pytest.mark.parametrize("backend", [LOCMEM, {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}])
+def test_w005_processes_that_count_apart_in_production_only(settings: Any, backend: object) -> None:
+    settings.CACHES = {"default": backend}
     assert check_settings() == []
     assert found() == ["W005"]
+
+
+def test_w005_is_silent_about_djangos_own_redis_cache(settings: Any) -> None:
+    settings.CACHES = {"default": REDIS | {"BACKEND": "django.core.cache.backends.redis.RedisCache"}}
+    assert found() == []
 
 
 def test_the_app_registers_its_checks(settings: Any) -> None:
