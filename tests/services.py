@@ -13,6 +13,7 @@ import contextlib
 import functools
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -119,25 +120,61 @@ def require_postgresql() -> str:
     return url
 
 
+class RedisProcess:
+    """A redis-server of the test's own, to be killed, stopped and started again on its port."""
+
+    def __init__(self, *options: str) -> None:
+        binary = _binary("redis-server")
+        if binary is None:
+            _missing("no redis-server binary is on PATH")
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        where = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", _scratch]
+        self._command = [binary, *where, "--save", "", "--appendonly", "no", *options]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + START_TIMEOUT_SECONDS
+        while not _listens(self.port):
+            if time.monotonic() > deadline:
+                _missing("redis-server does not start here")
+            time.sleep(0.01)
+
+    def hang(self) -> None:
+        """It keeps its connections, accepts new ones and answers nobody."""
+        self._send(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        self._send(signal.SIGCONT)
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(10)
+            self._process = None
+
+    def _send(self, number: int) -> None:
+        assert self._process is not None, "start it first"
+        self._process.send_signal(number)
+
+
+@contextlib.contextmanager
+def redis_process(*options: str) -> Iterator[RedisProcess]:
+    """A running one; skips the test where there is no binary, or fails if required."""
+    server = RedisProcess(*options)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()
+
+
 @contextlib.contextmanager
 def redis_server() -> Iterator[str]:
     """The URL of a redis-server of the test's own; skips the test where there is no binary, or fails if required."""
-    binary = _binary("redis-server")
-    if binary is None:
-        _missing("no redis-server binary is on PATH")
-    port = free_port()
-    options = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", _scratch]
-    server = subprocess.Popen([str(binary), "--port", str(port), *options], stdout=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + START_TIMEOUT_SECONDS
-        while not _listens(port):
-            if time.monotonic() > deadline:
-                _missing("redis-server does not start here")
-            time.sleep(0.05)
-        yield f"redis://127.0.0.1:{port}/0"
-    finally:
-        server.terminate()
-        server.wait(10)
+    with redis_process() as server:
+        yield server.url
 
 
 def _listens(port: int) -> bool:

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Sequence
 from threading import Event, RLock, Thread
 from time import monotonic
-from typing import ParamSpec, TypeVar
+from typing import TypeVar, TypeVarTuple
 
 from ratelimit.bucket import Limit
 from ratelimit.errors import StoreError
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 _PROBE_LIMIT = Limit(10_000, window_seconds=1)  # its bucket is full again, and gone, after a millisecond
 
-Asked = ParamSpec("Asked")
+Question = TypeVarTuple("Question")
 Answer = TypeVar("Answer")
 
 
@@ -119,22 +119,18 @@ class FallbackStore:
         self._current = ""  # the probe stayed with the parent: this process finds out for itself
 
     def _ask(
-        self,
-        primary: Callable[Asked, Answer],
-        memory: Callable[Asked, Answer],
-        *args: Asked.args,
-        **kwargs: Asked.kwargs,
+        self, primary: Callable[[*Question], Answer], memory: Callable[[*Question], Answer], *question: *Question
     ) -> Answer:
         if self._current != self._memory.name:
             try:
-                answer = primary(*args, **kwargs)
+                answer = primary(*question)
             except StoreError as error:
                 self._lose(error.reason)
             else:
                 if not self._current:
                     self._begin()
                 return answer
-        return memory(*args, **kwargs)
+        return memory(*question)
 
     # --- changes of state --------------------------------------------------------------------------------------------
 

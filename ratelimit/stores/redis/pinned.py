@@ -115,7 +115,9 @@ class _Line:
         """The whole reply of so many lines, or of an error. Raises OSError and ValueError."""
         self._socket.sendall(call)
         reply = self._socket.recv(_READ_BYTES)
-        return reply if is_whole(reply, lines) else self._rest(reply, lines)
+        if reply.count(b"\n") == lines and reply.endswith(b"\r\n"):
+            return reply
+        return self._rest(reply, lines)
 
     def close(self) -> None:
         self._connection.disconnect()
