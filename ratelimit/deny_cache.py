@@ -19,7 +19,8 @@ from collections.abc import Callable, Iterable
 from threading import Lock
 from typing import NamedTuple
 
-from ratelimit.bucket import Limit, Taken, take
+from ratelimit.bucket import Limit, take
+from ratelimit.stores.base import Verdict
 
 BACKEND = "deny_cache"
 LIFE_SECONDS = 2
@@ -49,7 +50,7 @@ class DenyCache:
     def __len__(self) -> int:
         return len(self._readings)
 
-    def refusal(self, key: str, limit: Limit, cost: int) -> Taken | None:
+    def refusal(self, key: str, limit: Limit, cost: int) -> Verdict | None:
         """What the store would answer if it would refuse, else None."""
         reading = self._readings.get(key)
         if reading is None:
@@ -58,8 +59,9 @@ class DenyCache:
         elapsed_ns = self._clock_ns() - asked_ns
         if elapsed_ns > _LIFE_NS:
             return None
-        taken = take(arrival_us, now_us + elapsed_ns // 1000 + (elapsed_ns >> 20), limit, cost)
-        return None if taken.allowed else taken
+        now_us += elapsed_ns // 1000 + (elapsed_ns >> 20)
+        allowed, arrival_us, _ = take(arrival_us, now_us, limit, cost)
+        return None if allowed else Verdict(False, arrival_us, now_us, limit, BACKEND)
 
     def remember(self, key: str, arrival_us: int, now_us: int, asked_ns: int) -> None:
         """What the store, asked at ``asked_ns`` on our clock, said of a bucket that has too little."""

@@ -11,7 +11,6 @@ from time import monotonic, monotonic_ns
 
 from ratelimit.bucket import Decision, Limit
 from ratelimit.conf import DEFAULT_TIERS, conf, on_change
-from ratelimit.deny_cache import BACKEND as DENY_CACHE
 from ratelimit.deny_cache import DenyCache
 from ratelimit.identity import Identity
 from ratelimit.signals import request_checked
@@ -64,6 +63,7 @@ class RateLimiter:
         self._prefix = conf.key_prefix
         self._on_outage = conf.on_outage
         self._last_resort = MemoryStore(conf.memory_keys, conf.expected_processes)
+        self._limits: dict[str, Limit | None] = {}
         self._quiet_until = 0.0
         tell_after_fork(self)
 
@@ -76,22 +76,28 @@ class RateLimiter:
         here break, this process's memory decides, and the error is logged.
         """
         asked_ns = monotonic_ns()
-        _require_sense(cost, scopes)
+        if scopes or type(cost) is not int or cost < 1:
+            _require_sense(cost, scopes)
         tier = identity.tier
         try:
-            limit = limit_for(tier)
+            limit = self._limits[tier] if tier in self._limits else self._limit_of(tier)
             if limit is None:
                 decision = _unlimited(tier, cost)
             elif scopes:
                 charges = self._charges(identity, limit, cost, scopes)
-                decision = self._known(tier, charges, scopes) or self._learned(
-                    tier, charges, scopes, self._store.take(charges), asked_ns
-                )
-            else:  # the way of almost every request, without lists and loops
+                verdicts = self._refusals(charges)
+                if verdicts is None:
+                    verdicts = self._store.take(charges)
+                    self._learn_all(charges, verdicts, asked_ns)
+                decision = self._most_telling(tier, cost, scopes, verdicts)
+            else:  # almost every request goes this way, so it does without lists
                 key = self._key(identity)
-                decision = self._known_one(tier, key, limit, cost) or self._learned_one(
-                    tier, key, cost, self._store.take_one(key, limit, cost), asked_ns
-                )
+                verdict = self._deny_cache.refusal(key, limit, cost) if self._is_shared else None
+                if verdict is None:
+                    verdict = self._store.take_one(key, limit, cost)
+                    if self._is_shared:
+                        self._learn(key, verdict, asked_ns)
+                decision = self._decision(tier, cost, verdict, TIER_POLICY)
         except Exception as error:  # noqa: BLE001 - whatever breaks here must neither break the request nor let it pass
             decision = self._decide_in_need(identity, cost, error)
         if request_checked.receivers:
@@ -104,14 +110,16 @@ class RateLimiter:
         _require_sense(cost, scopes)
         tier = identity.tier
         try:
-            limit = limit_for(tier)
+            limit = self._limit_of(tier)
             if limit is None:
                 decision = _unlimited(tier, cost)
             else:
                 charges = self._charges(identity, limit, cost, scopes)
-                decision = self._known(tier, charges, scopes) or self._learned(
-                    tier, charges, scopes, await self._store.atake(charges), asked_ns
-                )
+                verdicts = self._refusals(charges)
+                if verdicts is None:
+                    verdicts = await self._store.atake(charges)
+                    self._learn_all(charges, verdicts, asked_ns)
+                decision = self._most_telling(tier, cost, scopes, verdicts)
         except Exception as error:  # noqa: BLE001 - whatever breaks here must neither break the request nor let it pass
             decision = self._decide_in_need(identity, cost, error)
         if request_checked.receivers:
@@ -130,12 +138,7 @@ class RateLimiter:
         if limit is None:
             return _unlimited(tier, cost)
         verdicts = self._store.peek(self._charges(identity, limit, cost, scopes))
-        return _most_telling(
-            [
-                self._judged(tier, cost, verdict, policy)
-                for policy, verdict in zip(_policies(scopes), verdicts, strict=True)
-            ]
-        )
+        return self._most_telling(tier, cost, scopes, verdicts)
 
     def refund(self, identity: Identity, decision: Decision, scopes: Sequence[Scope] = ()) -> None:
         """Give back what an admission with these scopes took; nothing where it took nothing, or its taker is away.
@@ -182,6 +185,11 @@ class RateLimiter:
 
     # --- thinking, which sync and async share ------------------------------------------------------------------------
 
+    def _limit_of(self, tier: str) -> Limit | None:
+        """As ``tiers.limit_for``; kept, as a limiter lives no longer than the settings it was made of."""
+        limit = self._limits[tier] = limit_for(tier)
+        return limit
+
     def _key(self, identity: Identity) -> str:
         return f"{self._prefix}:{{{identity.digest}}}:{identity.tier}"  # braces: one slot of a cluster for each client
 
@@ -189,59 +197,51 @@ class RateLimiter:
         key = self._key(identity)
         return [Charge(key, limit, cost), *(Charge(f"{key}:{scope.name}", scope.limit, cost) for scope in scopes)]
 
-    def _known(self, tier: str, charges: Sequence[Charge], scopes: Sequence[Scope]) -> Decision | None:
-        """What an exhausted bucket would answer, where one of these is known to be exhausted."""
-        known = [
-            decision
-            for policy, charge in zip(_policies(scopes), charges, strict=True)
-            if (decision := self._known_one(tier, *charge, policy)) is not None
-        ]
-        return _most_telling(known) if known else None
-
-    def _known_one(self, tier: str, key: str, limit: Limit, cost: int, policy: str = TIER_POLICY) -> Decision | None:
+    def _refusals(self, charges: Sequence[Charge]) -> list[Verdict | None] | None:
+        """What those buckets would answer that are known to be exhausted; None where nothing is known of any."""
         if not self._is_shared:
             return None
-        refusal = self._deny_cache.refusal(key, limit, cost)
-        if refusal is None:
-            return None
-        return _decision((False, limit, refusal.arrival_us, refusal.now_us, tier, DENY_CACHE, cost, policy))
+        verdicts = [self._deny_cache.refusal(key, limit, cost) for key, limit, cost in charges]
+        return verdicts if any(verdicts) else None
 
-    def _learned(
-        self,
-        tier: str,
-        charges: Sequence[Charge],
-        scopes: Sequence[Scope],
-        verdicts: Sequence[Verdict],
-        asked_ns: int,
-    ) -> Decision:
-        """What the store said; the deny cache learns from it."""
-        return _most_telling(
-            [
-                self._learned_one(tier, charge.key, charge.cost, verdict, asked_ns, policy)
-                for policy, charge, verdict in zip(_policies(scopes), charges, verdicts, strict=True)
-            ]
-        )
-
-    def _learned_one(
-        self, tier: str, key: str, cost: int, verdict: Verdict, asked_ns: int, policy: str = TIER_POLICY
-    ) -> Decision:
-        if self._is_shared and verdict.backend == self._store.name:
-            _, arrival_us, now_us, limit, _ = verdict
-            if not verdict.allowed or arrival_us + limit.interval_us - limit.capacity_us > now_us:
-                self._deny_cache.remember(key, arrival_us, now_us, asked_ns)
-        return self._judged(tier, cost, verdict, policy)
-
-    def _judged(self, tier: str, cost: int, verdict: Verdict, policy: str) -> Decision:
-        """The decision a verdict leads to, with what an outage makes of it."""
+    def _learn(self, key: str, verdict: Verdict, asked_ns: int) -> None:
+        """Remember what the store will refuse until time has passed."""
         allowed, arrival_us, now_us, limit, backend = verdict
-        if backend == self._store.name:
-            return _decision((allowed, limit, arrival_us, now_us, tier, backend, cost, policy))
-        on_outage = self._on_outage.get(tier, "local")
-        if on_outage == "open":
-            return _unlimited(tier, cost)
-        if on_outage == "closed":  # shown as a bucket that is empty
-            return Decision(False, limit, now_us + limit.capacity_us, now_us, tier, "none", cost, policy)
-        return Decision(allowed, limit, arrival_us, now_us, tier, backend, cost, policy)
+        has_nothing_left = arrival_us + limit.interval_us - limit.capacity_us > now_us
+        if (has_nothing_left or not allowed) and backend == self._store.name:
+            self._deny_cache.remember(key, arrival_us, now_us, asked_ns)
+
+    def _learn_all(self, charges: Sequence[Charge], verdicts: Sequence[Verdict], asked_ns: int) -> None:
+        if self._is_shared:
+            for charge, verdict in zip(charges, verdicts, strict=True):
+                self._learn(charge.key, verdict, asked_ns)
+
+    def _decision(self, tier: str, cost: int, verdict: Verdict, policy: str) -> Decision:
+        """What a verdict leads to."""
+        allowed, arrival_us, now_us, limit, backend = verdict
+        if self._is_shared and backend == MemoryStore.name:
+            on_outage = self._on_outage.get(tier, "local")
+            if on_outage == "open":
+                return _unlimited(tier, cost)
+            if on_outage == "closed":  # shown as a bucket that is empty
+                return Decision(False, limit, now_us + limit.capacity_us, now_us, tier, "none", cost, policy)
+        # tuple.__new__ is what Decision() calls, at half the price: this is done for every request
+        return tuple.__new__(Decision, (allowed, limit, arrival_us, now_us, tier, backend, cost, policy))
+
+    def _most_telling(
+        self, tier: str, cost: int, scopes: Sequence[Scope], verdicts: Sequence[Verdict | None]
+    ) -> Decision:
+        """Of those that refuse the one that takes longest to come back, else the one with the fewest requests left."""
+        policies = [TIER_POLICY, *(scope.name for scope in scopes)]
+        decisions = [
+            self._decision(tier, cost, verdict, policy)
+            for policy, verdict in zip(policies, verdicts, strict=True)
+            if verdict is not None
+        ]
+        refused = [decision for decision in decisions if not decision.allowed]
+        if refused:
+            return max(refused, key=lambda decision: decision.retry_after_seconds)
+        return min(decisions, key=lambda decision: decision.remaining)
 
     def _taken(self, identity: Identity, decision: Decision, scopes: Sequence[Scope]) -> list[Charge]:
         limit = limit_for(identity.tier)
@@ -272,23 +272,6 @@ class RateLimiter:
 
 
 # --- small things ---------------------------------------------------------------------------------------------------
-
-
-def _decision(fields: tuple[bool, Limit, int, int, str, str, int, str]) -> Decision:
-    """``Decision(*fields)`` at half the price: every request makes one."""
-    return tuple.__new__(Decision, fields)
-
-
-def _policies(scopes: Sequence[Scope]) -> list[str]:
-    return [TIER_POLICY, *(scope.name for scope in scopes)]
-
-
-def _most_telling(decisions: Sequence[Decision]) -> Decision:
-    """Of those that refuse the one that takes longest to come back, else the one with the fewest requests left."""
-    refused = [decision for decision in decisions if not decision.allowed]
-    if refused:
-        return max(refused, key=lambda decision: decision.retry_after_seconds)
-    return min(decisions, key=lambda decision: decision.remaining)
 
 
 def _unlimited(tier: str, cost: int) -> Decision:
