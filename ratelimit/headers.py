@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 
-from ratelimit.bucket import SECOND, Decision
+from django.http.response import HttpResponseBase
+
+from ratelimit.bucket import SECOND, Decision, Limit
 
 Headers = dict[str, str]
 
@@ -21,14 +23,24 @@ def limit_headers(decision: Decision, unix_now: float) -> Headers:
     limit = decision.spec
     if limit is None:
         return {}
-    remaining, policy = decision.remaining, decision.policy
+    requests, remaining, policy = limit.requests, decision.remaining, decision.policy
     return {
-        "X-RateLimit-Limit": str(limit.requests),
-        "X-RateLimit-Remaining": str(remaining),
-        "X-RateLimit-Reset": str(math.ceil(unix_now + decision.reset_after_seconds)),
-        "RateLimit-Policy": f'"{policy}";q={limit.requests};w={limit.window_seconds}',
-        "RateLimit": f'"{policy}";r={remaining};t={_effective_window_seconds(decision, remaining)}',
+        "X-RateLimit-Limit": f"{requests}",
+        "X-RateLimit-Remaining": f"{remaining}",
+        "X-RateLimit-Reset": f"{math.ceil(unix_now + decision.reset_after_seconds)}",
+        "RateLimit-Policy": f'"{policy}";q={requests};w={limit.window_seconds}',
+        "RateLimit": f'"{policy}";r={remaining};t={_effective_window_seconds(decision, limit, remaining)}',
     }
+
+
+def stamp(response: HttpResponseBase, headers: Headers) -> None:
+    """Set them, whatever was there before.
+
+    They are ASCII without line breaks. To have Django make sure of that, one by one, would cost more than the decision.
+    """
+    kept = response.headers._store  # noqa: SLF001 - see above
+    for name, value in headers.items():
+        kept[name.lower()] = (name, value)
 
 
 def denial_headers(decision: Decision, unix_now: float) -> Headers:
@@ -41,7 +53,7 @@ def retry_after(decision: Decision) -> int:
     return max(1, math.ceil(decision.retry_after_seconds))
 
 
-def _effective_window_seconds(decision: Decision, remaining: int) -> int:
+def _effective_window_seconds(decision: Decision, limit: Limit, remaining: int) -> int:
     """``t``: the seconds over which to spread the ``r`` requests that are left.
 
     The draft's section 4.1.2 calls it the time within which the client can use no more than r, and section 6 asks
@@ -49,8 +61,7 @@ def _effective_window_seconds(decision: Decision, remaining: int) -> int:
     which the limit's own rate grants r requests; with nothing left it is the time until a token is there, and on a
     denial it is Retry-After, which should not point to an earlier time than t does (section 6).
     """
-    limit = decision.spec
-    if not decision.allowed or limit is None:
+    if not decision.allowed:
         return retry_after(decision)
     if remaining:
         return -(-remaining * limit.interval_us // SECOND)

@@ -16,7 +16,7 @@ from django.utils.module_loading import import_string
 
 from ratelimit.bucket import Decision
 from ratelimit.conf import conf, settled
-from ratelimit.headers import Headers, denial_headers, limit_headers
+from ratelimit.headers import denial_headers, limit_headers, stamp
 from ratelimit.identity import Identity, aresolve, resolve
 from ratelimit.identity.identities import address_identity
 from ratelimit.limiter import get_rate_limiter
@@ -55,7 +55,9 @@ class RateLimitMiddleware:
         if not decision.allowed:
             return _refusal(request, decision)
         headers = limit_headers(decision, time())
-        return _stamped(self.get_response(request), headers)
+        response = self.get_response(request)
+        stamp(response, headers)
+        return response
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
         response: HttpResponseBase
@@ -70,7 +72,9 @@ class RateLimitMiddleware:
         if not decision.allowed:
             return _refusal(request, decision)
         headers = limit_headers(decision, time())
-        return _stamped(await self.get_response(request), headers)
+        response = await self.get_response(request)
+        stamp(response, headers)
+        return response
 
 
 def _by_address(request: HttpRequest, error: Exception) -> Identity:
@@ -84,20 +88,14 @@ def _refusal(request: HttpRequest, decision: Decision) -> HttpResponseBase:
     except Exception:
         logger.exception("RATELIMIT_DENIED_VIEW failed; the plain answer was sent")
         response = problem(decision)
-    return _stamped(response, denial_headers(decision, time()))
-
-
-def _stamped(response: HttpResponseBase, headers: Headers) -> HttpResponseBase:
-    for name, value in headers.items():
-        response.headers[name] = value
+    stamp(response, denial_headers(decision, time()))
     return response
 
 
 def _is_exempt(request: HttpRequest) -> bool:
-    exempt = _exempt()
-    if request.path_info in exempt.paths or request.path_info.startswith(exempt.prefixes):
-        return True
-    if request.path.startswith(exempt.static):
+    paths, prefixes, static = _exempt()
+    place = request.path_info
+    if place in paths or place.startswith(prefixes) or request.path.startswith(static):
         return True
     return request.method == "OPTIONS" and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in request.META
 

@@ -70,7 +70,7 @@ def test_with_nothing_left_the_window_ends_with_the_next_token() -> None:
     assert limit_headers(decision(9.5, limit=hourly), NOW)["RateLimit"] == '"default";r=0;t=180'
 
 
-limits = st.builds(Limit, st.integers(1, 10_000), st.integers(1, 86_400), st.integers(0, 10_000))
+limits = st.builds(Limit, st.integers(1, 10_000), st.integers(1, 86_400), st.integers(0, 300))
 
 
 @given(limits, st.integers(0, 2**40), st.booleans(), st.integers(1, 50))
