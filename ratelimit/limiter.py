@@ -91,7 +91,7 @@ class RateLimiter:
                     self._learn_all(charges, verdicts, asked_ns)
                 decision = self._most_telling(tier, cost, scopes, verdicts)
             else:  # almost every request goes this way, so it does without lists
-                key = self._key(identity)
+                key = f"{self._prefix}:{{{identity.digest}}}:{tier}"
                 verdict = self._deny_cache.refusal(key, limit, cost) if self._is_shared else None
                 if verdict is None:
                     verdict = self._store.take_one(key, limit, cost)
@@ -190,11 +190,8 @@ class RateLimiter:
         limit = self._limits[tier] = limit_for(tier)
         return limit
 
-    def _key(self, identity: Identity) -> str:
-        return f"{self._prefix}:{{{identity.digest}}}:{identity.tier}"  # braces: one slot of a cluster for each client
-
     def _charges(self, identity: Identity, limit: Limit, cost: int, scopes: Sequence[Scope]) -> list[Charge]:
-        key = self._key(identity)
+        key = f"{self._prefix}:{{{identity.digest}}}:{identity.tier}"  # braces: one slot of a cluster for each client
         return [Charge(key, limit, cost), *(Charge(f"{key}:{scope.name}", scope.limit, cost) for scope in scopes)]
 
     def _refusals(self, charges: Sequence[Charge]) -> list[Verdict | None] | None:
@@ -260,7 +257,8 @@ class RateLimiter:
             limit = _FALLBACK_LIMIT
         if limit is None:
             return _unlimited(identity.tier, cost)
-        allowed, arrival_us, now_us, share, backend = self._last_resort.take_one(self._key(identity), limit, cost)
+        key = f"{identity.digest}:{identity.tier}"
+        allowed, arrival_us, now_us, share, backend = self._last_resort.take_one(key, limit, cost)
         return Decision(allowed, share, arrival_us, now_us, identity.tier, backend, cost)
 
     def _log_quietly(self, event: str, error: Exception) -> None:

@@ -175,8 +175,10 @@ def test_buckets_are_named_by_tier_and_share_a_slot(limiter: RateLimiter, store:
 
 def test_the_key_prefix_is_a_setting(settings: Any, store: SharedStore) -> None:
     settings.RATELIMIT_KEY_PREFIX = "shop"
-    limiter = RateLimiter(store)
-    assert limiter._key(ANYBODY) == f"shop:{{{ANYBODY.digest}}}:anonymous"
+    charges = RateLimiter(store)._charges(ANYBODY, Limit(5), 1, [SEARCH])
+    assert [charge.key for charge in charges] == [
+        f"shop:{{{ANYBODY.digest}}}:anonymous{end}" for end in ("", ":search")
+    ]
 
 
 def test_an_unlimited_tier_costs_no_round_trip(check: Check, store: SharedStore) -> None:
