@@ -32,7 +32,7 @@ from ratelimit.identity import rows
 from ratelimit.identity.hurry import OwnConnections
 from ratelimit.identity.questions import Asked, AskedNow, Question
 from ratelimit.identity.rows import KnownKey
-from ratelimit.identity.shelf import IDLE_SECONDS, Shelf, Unanswered
+from ratelimit.identity.shelf import IDLE_SECONDS, Entry, Shelf, Unanswered
 from ratelimit.stores.forks import tell_after_fork
 from ratelimit.tiers import RateLimitTier
 
@@ -70,6 +70,7 @@ class Directory:
         self._inherited: list[OwnConnections | None] = []
         self._is_stopping = False
         self._is_answering = True
+        self._may_try = True
         self._is_writing = True
         self._paused_until = 0.0
         self._busy_at = 0.0
@@ -157,7 +158,7 @@ class Directory:
                 thread.start()
             except RuntimeError:  # no more threads, or the process is ending
                 return False
-            self._thread, self._is_answering = thread, True
+            self._thread, self._is_answering, self._may_try = thread, True, True
         return True
 
     # --- the thread's own --------------------------------------------------------------------------------------------
@@ -170,6 +171,7 @@ class Directory:
                 is_due = monotonic() >= refresh_at
                 if is_due:
                     refresh_at = monotonic() + max(conf.refresh_seconds, _SHORTEST_INTERVAL_SECONDS)
+                    self._may_try = True  # once: a silent database costs each round one deadline, not one for each row
                 if is_due or self._is_answering:  # else questions wait for the next try instead of making one each
                     self._answer_asked(own)
                 if is_due:
@@ -208,20 +210,23 @@ class Directory:
             answer.set_result(found if isinstance(found, Unanswered) else found.get(handle, shelf.absent))
 
     def _refresh(self, own: OwnConnections) -> None:
-        shelves: tuple[Shelf[Any, Any], ...] = (self._keys, self._users)
-        for shelf in shelves:
-            in_use = [handle for handle, _ in shelf.in_use(MOST_REFRESHED)]
-            if in_use:
-                self._busy_at = monotonic()
-            for start in range(0, len(in_use), _CHUNK):
-                if isinstance(self._read(own, shelf, in_use[start : start + _CHUNK]), Unanswered):
-                    return
-                self._answer_asked(own)
-        self._write_last_used(own)
+        keys, users = self._keys.in_use(MOST_REFRESHED), self._users.in_use(MOST_REFRESHED)
+        if keys or users:
+            self._busy_at = monotonic()
+        self._read_again(own, self._keys, [key_hash for key_hash, _ in keys])
+        self._read_again(own, self._users, [user_id for user_id, _ in users])
+        self._write_last_used(own, [entry for _, entry in keys])
+
+    def _read_again(self, own: OwnConnections, shelf: Shelf[Handle, Fact], handles: Sequence[Handle]) -> None:
+        for start in range(0, len(handles), _CHUNK):
+            self._read(own, shelf, handles[start : start + _CHUNK])
+            self._answer_asked(own)  # requests wait for these
 
     def _read(
         self, own: OwnConnections, shelf: Shelf[Handle, Fact], handles: Sequence[Handle]
     ) -> Mapping[Handle, Fact] | Unanswered:
+        if not self._may_try:
+            return Unanswered("lookup_failed")
         began = monotonic()
         try:
             found = own.run(lambda: shelf.read(handles), QUERY_SECONDS)
@@ -234,11 +239,13 @@ class Directory:
             self._paused_until = 0.0
         return found
 
-    def _write_last_used(self, own: OwnConnections) -> None:
+    def _write_last_used(self, own: OwnConnections, used: Sequence[Entry[KnownKey]]) -> None:
+        if not self._may_try:
+            return
         now, at = monotonic(), timezone.now()
         due = {
             entry.fact.identity.key.id: entry
-            for _, entry in self._keys.in_use(MOST_REFRESHED)
+            for entry in used
             if entry.used_at > entry.written_at
             and now >= entry.written_at + WRITE_SECONDS
             and entry.fact.identity is not None
@@ -265,7 +272,7 @@ class Directory:
             logger.warning("API keys and tiers cannot be read (%s): the last known hold.", type(error).__name__)
         elif error is None and not self._is_answering:
             logger.info("API keys and tiers can be read again.")
-        self._is_answering = error is None
+        self._is_answering = self._may_try = error is None
 
     def _note_writing(self, error: Exception | None, dropped: int) -> None:
         self.dropped_writes += dropped
