@@ -12,7 +12,7 @@ from harvester.sources.base import Item, Rejection
 from harvester.sources.feed.entry import FeedEntry
 from harvester.sources.identifiers import arxiv_id, canonical_url, doi
 from harvester.sources.moments import moment
-from harvester.sources.text import bounded_id, one_line, shortened
+from harvester.sources.text import LONGEST_TITLE, bounded_id, one_line, shortened
 
 _TITLE_FROM_TEXT = 80  # characters
 _LARGEST_COUNT = 2**31 - 1
@@ -35,7 +35,7 @@ def items(
 
 def _item(entry: FeedEntry, kind: ArtifactKind, now: datetime) -> Item | Rejection:
     url = canonical_url(entry.link)
-    title = entry.title or _beginning(entry.text) or url
+    title = entry.title or _beginning(entry.text) or shortened(url, LONGEST_TITLE)
     if not title:
         return Rejection(one_line(entry.id, 200), "it has neither title, text nor link")
     moments = (moment(written, now=now) for written in entry.published)

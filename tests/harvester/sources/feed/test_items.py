@@ -67,6 +67,7 @@ def test_a_missing_title_is_the_beginning_of_the_text_or_the_address() -> None:
     assert item_of(replace(ENTRY, title="", text="Short one.")).title == "Short one."
     assert item_of(replace(ENTRY, title="", text="x" * 300)).title == "x" * 79 + "…"
     assert item_of(replace(ENTRY, title="", text="")).title == "https://blog.example/1"
+    assert len(item_of(replace(ENTRY, title="", text="", link=f"https://blog.example/{'a' * 1500}")).title) == 1000
 
 
 def test_an_entry_that_says_nothing_is_rejected_and_the_others_stay() -> None:

@@ -39,7 +39,7 @@ def test_an_rss_entry_is_read() -> None:
         rss(
             """<title>Hello &amp;amp; welcome</title><link>/posts/1</link><guid isPermaLink="false">tag:1</guid>
             <pubDate>Mon, 06 May 2024 07:08:09 GMT</pubDate><category>A</category><category>B</category>
-            <category>A</category>            
+            <category>A</category>
             <author>ann@blog.example (Ann Lee)</author><description>&lt;p&gt;Short&lt;/p&gt;</description>
             <content:encoded><![CDATA[<p>Long &amp; full</p>]]></content:encoded><slash:comments>7</slash:comments>"""
         )
