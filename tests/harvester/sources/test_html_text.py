@@ -1,3 +1,5 @@
+"""HTML becomes readable text, hostile HTML too."""
+
 from __future__ import annotations
 
 import time

@@ -1,3 +1,5 @@
+"""Dates are read as sources write them, and absurd ones are unknown."""
+
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta

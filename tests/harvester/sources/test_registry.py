@@ -1,3 +1,5 @@
+"""Every kind of source has its module."""
+
 from __future__ import annotations
 
 import pytest

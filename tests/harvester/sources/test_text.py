@@ -1,3 +1,5 @@
+"""Text from outside is fit to store."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""XML from outside is parsed only if it is harmless."""
+
 from __future__ import annotations
 
 import pytest

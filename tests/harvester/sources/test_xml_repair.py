@@ -1,3 +1,5 @@
+"""Broken feeds become well-formed, and what is refused stays refused."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,5 @@
+"""A reply of the arXiv API becomes items with all their fields, or one clear error."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""Walks over arXiv follow each other so that nothing is lost, whatever interrupts them."""
+
 from __future__ import annotations
 
 from collections.abc import Iterable

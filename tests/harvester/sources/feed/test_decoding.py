@@ -1,3 +1,5 @@
+"""Bytes become the right text whatever they declare."""
+
 from __future__ import annotations
 
 import codecs

@@ -1,3 +1,5 @@
+"""A feed is fetched politely, in pages, and says what is wrong with it."""
+
 from __future__ import annotations
 
 from datetime import UTC, datetime

@@ -1,3 +1,5 @@
+"""Entries become items that are known again, dated and named."""
+
 from __future__ import annotations
 
 from dataclasses import replace

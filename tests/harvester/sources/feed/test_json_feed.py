@@ -1,3 +1,5 @@
+"""JSON Feed is read, and wrong types cost only themselves."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""What is a feed is read even if broken; what is none is called what it is; what is hostile is refused."""
+
 from __future__ import annotations
 
 import contextlib

@@ -1,3 +1,5 @@
+"""RSS, RDF and Atom are read into the same entries."""
+
 from __future__ import annotations
 
 import json
