@@ -20,6 +20,8 @@ from harvester.api.problems import METHOD_NOT_ALLOWED, NOT_ACCEPTABLE, ProblemEr
 
 View = Callable[..., HttpResponse]
 
+_OUR_TYPES = frozenset({MEDIA_TYPE, PROBLEM_MEDIA_TYPE, "application/*", "*/*"})
+
 
 def in_our_manner(view: View) -> View:
     """Around a whole address: JSON only (406), HEAD like GET, 405 as a problem, ETag and cache headers."""
@@ -72,7 +74,8 @@ def judged(run: MethodType) -> View:
 def _accepts_json(request: HttpRequest) -> bool:
     if not request.headers.get("Accept", "").strip():
         return True
-    return request.accepts(MEDIA_TYPE) or request.accepts(PROBLEM_MEDIA_TYPE)
+    # By type alone: Django's own request.accepts() refuses who names the charset.
+    return any(f"{accepted.main_type}/{accepted.sub_type}" in _OUR_TYPES for accepted in request.accepted_types)
 
 
 def _not_allowed(response: HttpResponse) -> HttpResponse:
