@@ -40,6 +40,7 @@ def world() -> None:
         "application/problem+json",
         "text/html, application/json;q=0.1",
         "application/json; charset=utf-8",
+        "application/json; charset*=klingon''x; q=nan",
     ],
 )
 def test_who_takes_json_gets_json(accept: str) -> None:
@@ -48,7 +49,9 @@ def test_who_takes_json_gets_json(accept: str) -> None:
     assert response["Content-Type"] == "application/json; charset=utf-8"
 
 
-@pytest.mark.parametrize("accept", ["text/html", "application/xml", "image/*", "json", "application/json;q=0", ";;;"])
+@pytest.mark.parametrize(
+    "accept", ["text/html", "application/xml", "image/*", "json", "application/json;q=0", "*/*;q=0.000", ";;;"]
+)
 @pytest.mark.parametrize("path", ["/discoveries", "/nowhere", "/openapi.json"])
 def test_who_takes_no_json_is_told_so(accept: str, path: str) -> None:
     problem(anonymous.get(path, {"Accept": accept}), 406, "not-acceptable")
