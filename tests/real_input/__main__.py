@@ -102,7 +102,7 @@ class Trial:
             )
         return [
             *_unlike(f"{name}: created", tally.created, len(counted.entries)),
-            *_unlike(f"{name}: errors", tally.errors, counted.blank),
+            *_unlike(f"{name}: errors", tally.errors, counted.empty),
             *comparing.entry_differences(self._installed, name, counted),
         ]
 
@@ -134,11 +134,10 @@ def _unlike(what: str, found: object, expected: object) -> list[str]:
 def _summary(recordings: Recordings) -> str:
     feeds = [counting.feed(body) for body in recordings.feeds.values()]
     entries = sum(one.all_entries for one in feeds)
-    blank = sum(one.blank for one in feeds)
     papers = counting.papers(one.body for one in recordings.arxiv if one.status == 200)
     return (
-        f"Counted in the files: {len(papers)} papers in {len(recordings.arxiv)} replies; {entries} entries, {blank} of "
-        f"them blank, in {sum(one.kind == 'feed' for one in feeds)} feeds of {len(feeds)} files."
+        f"Counted in the files: {len(papers)} papers in {len(recordings.arxiv)} replies; {entries} entries "
+        f"in {sum(one.kind == 'feed' for one in feeds)} feeds of {len(feeds)} files."
     )
 
 

@@ -49,36 +49,40 @@ def _paper(entry: ET.Element, version: int) -> dict[str, Any]:
     }
 
 
+UNTITLED = "(no title)"
+
+
 @dataclass(frozen=True)
 class FeedCount:
-    """What a file is (``feed``, ``page`` or ``other``), its entries by id, and how many of them say nothing at all."""
+    """What a file is (``feed``, ``page`` or ``other``), its entries by id, and how many of them are empty."""
 
     kind: str
     entries: dict[str, tuple[str, datetime | None]]
     all_entries: int = 0
-    blank: int = 0
+    empty: int = 0
 
 
 def feed(body: bytes) -> FeedCount:
-    """Entries as id → (title, date); an id is guid, id, link or the title, whichever comes first."""
+    """Entries as id → (title, date); an id is guid, id, link, title or the date, whichever comes first."""
     text = _decoded(body)
     root = re.search(r"<([a-zA-Z:]+)", re.sub(r"(?s)<!--.*?-->|<\?.*?\?>|<!DOCTYPE.*?>", "", text))
     name = root[1].lower() if root else ""
     if name not in ("rss", "feed", "rdf:rdf"):
         return FeedCount("page" if name == "html" else "other", {})
     blocks = re.findall(r"(?s)<(item|entry)\b[^>]*>(.*?)</\1>", text)
-    entries, blank = {}, 0
+    entries, empty = {}, 0
     for _, block in blocks:
         title = _field(block, "title")
         link = _field(block, "link") or "".join(
             re.findall(r'<link\b[^>]*\brel="alternate"[^>]*\bhref="([^"]*)"', block)[:1]
         )
-        identity = _field(block, "guid", "id") or link or title
+        date = _field(block, "pubDate", "published", "updated", "dc:date")
+        identity = _field(block, "guid", "id") or link or title or date
         if not identity and not _field(block, "description", "summary", "content"):
-            blank += 1
+            empty += 1
             continue
-        entries[identity] = (title, _date(_field(block, "pubDate", "published", "updated", "dc:date")))
-    return FeedCount("feed", entries, len(blocks), blank)
+        entries[identity] = (title or UNTITLED, _date(date))
+    return FeedCount("feed", entries, len(blocks), empty)
 
 
 def _decoded(body: bytes) -> str:

@@ -93,18 +93,14 @@ def _store_singly(source: Source, items: Sequence[Item]) -> Stored:
 
 def _store_items(source: Source, items: Sequence[Item]) -> Stored:
     by_id = {item.external_id: item for item in items}
+    stored = Artifact.objects.filter(source=source, external_id__in=by_id)
     known = {
-        external_id: (pk, content_hash)
-        for external_id, pk, content_hash in Artifact.objects.filter(source=source, external_id__in=by_id).values_list(
-            "external_id", "pk", "content_hash"
-        )
+        external_id: (content_hash, updated_at)
+        for external_id, content_hash, updated_at in stored.values_list("external_id", "content_hash", "updated_at")
     }
     now = timezone.now()
-    changed: list[tuple[Artifact, Item]] = []
-    for external_id, item in by_id.items():
-        artifact = _artifact(source, item, now)
-        if known.get(external_id, (None, ""))[1] != artifact.content_hash:
-            changed.append((artifact, item))
+    candidates = ((_artifact(source, item, now), item) for item in by_id.values())
+    changed = [pair for pair in candidates if _is_news(pair[0], *known.get(pair[0].external_id, ("", None)))]
     if not changed:
         return Stored()
     artifacts = Artifact.objects.bulk_create(
@@ -116,6 +112,13 @@ def _store_items(source: Source, items: Sequence[Item]) -> Stored:
     updated = {artifact.pk for artifact in artifacts if artifact.external_id in known}
     _state_identifiers([(artifact, item) for artifact, (_, item) in zip(artifacts, changed, strict=True)], updated)
     return Stored(created=len(changed) - len(updated), updated=len(updated))
+
+
+def _is_news(artifact: Artifact, known_hash: str, known_updated_at: datetime | None) -> bool:
+    """Different from what is stored, and not an older version of it (a lagging mirror, a look-up of version 1)."""
+    if artifact.content_hash == known_hash:
+        return False
+    return not (artifact.updated_at and known_updated_at and artifact.updated_at < known_updated_at)
 
 
 def _artifact(source: Source, item: Item, now: datetime) -> Artifact:
@@ -141,7 +144,10 @@ def _artifact(source: Source, item: Item, now: datetime) -> Artifact:
 
 
 def content_hash(item: Item) -> str:
-    """SHA-256 (hexadecimal) of all that is kept of an item but ``raw``, whose accidents are no news."""
+    """SHA-256 (hexadecimal) of what is kept of an item.
+
+    But for ``raw`` and ``updated_at``: accidents of form are no news, and some feeds restamp every entry daily.
+    """
     kept = (
         item.kind,
         item.url,
@@ -149,7 +155,6 @@ def content_hash(item: Item) -> str:
         item.text,
         [(author.name, author.affiliation) for author in item.authors],
         item.published_at.isoformat() if item.published_at else None,
-        item.updated_at.isoformat() if item.updated_at else None,
         sorted(item.identifiers),
         dict(item.engagement),
         dict(item.metadata),

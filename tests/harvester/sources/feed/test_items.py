@@ -72,11 +72,18 @@ def test_a_missing_title_is_the_beginning_of_the_text_or_the_address() -> None:
     assert len(item_of(replace(ENTRY, title="", text="", link=f"https://blog.example/{'a' * 1500}")).title) == 1000
 
 
-def test_an_entry_that_says_nothing_is_rejected_and_the_others_stay() -> None:
-    empty = FeedEntry(id="tag:2", link="", title="", text="", published=("2024-05-06",))
+def test_an_entry_with_nothing_but_a_date_is_identified_by_it() -> None:
+    dated, other = (FeedEntry(id="", link="", title="", text="", published=(f"2024-05-0{day}",)) for day in (6, 7))
+    found = items_of(dated, other, dated)
+    assert [item.title for item in found] == ["(no title)", "(no title)"]
+    assert len({item.external_id for item in found}) == 2
+
+
+def test_an_empty_entry_is_rejected_and_the_others_stay() -> None:
+    empty = FeedEntry(id="", link="", title="", text="")
     found, rejections = items([empty, ENTRY], kind=ArtifactKind.ARTICLE, now=NOW)
     assert [item.external_id for item in found] == ["tag:1"]
-    assert rejections == (Rejection("tag:2", "it has neither title, text nor link"),)
+    assert rejections == (Rejection("", "it is empty"),)
 
 
 def test_entries_with_the_same_id_are_one_and_the_latest_counts() -> None:
