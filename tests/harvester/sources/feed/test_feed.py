@@ -11,7 +11,7 @@ from harvester.errors import FetchError, FetchFailure, SourceConfigError
 from harvester.models import ArtifactKind, Source
 from harvester.sources import feed
 from harvester.sources.base import Page
-from tests.harvester.sources.fake_web import FakeWeb, web_of
+from tests.fakes import FakeWeb, web_of
 
 URL = "https://blog.example/feed.xml"
 VALIDATORS = {"etag": 'W/"abc"', "last-modified": "Mon, 06 May 2024 07:08:09 GMT"}
