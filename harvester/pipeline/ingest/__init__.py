@@ -45,7 +45,7 @@ def process(
 ) -> list[SourceReport]:
     """Fetch each source in turn; one that fails never stops the others.
 
-    ``since`` leaves out what was published earlier, ``limit`` ends each source after so many entries.
+    ``since`` leaves out what was published and last changed earlier, ``limit`` ends each source after so many entries.
     """
     watcher = progress or Unwatched()
     reports = []
