@@ -100,9 +100,10 @@ def _complete(operation: Json, *, reads: bool, has_id: bool) -> None:
                 "description": "The ETag you hold; if it still holds, the answer is 304.",
             }
         )
+        is_list = any(parameter["name"] == "cursor" for parameter in operation["parameters"])
         operation["responses"][200]["headers"] = _headers(
             {"ETag": "Of this body; send it back in If-None-Match."}, required=True
-        ) | _headers({"Link": "The next page of a list, as rel=next."})
+        ) | _headers({"Link": "The next page, as rel=next; absent on the last one."} if is_list else {})
         operation["responses"][304] = {
             "description": "What you hold is still right. It costs the same as a 200.",
             "headers": _headers({"ETag": "As sent."}, required=True),

@@ -72,13 +72,9 @@ def staff() -> ApiClient:
     return signed_in(make_staff())
 
 
-def session_headers(user: User) -> dict[str, str]:
+def session_cookies(user: User) -> dict[str, str]:
     """The same for whoever sends requests without Django's test client."""
-    cookies = signed_in(user).client.cookies
-    return {
-        "Cookie": "; ".join(f"{name}={morsel.value}" for name, morsel in cookies.items()),
-        "X-CSRFToken": CSRF_TOKEN,
-    }
+    return {name: morsel.value for name, morsel in signed_in(user).client.cookies.items()}
 
 
 def problem(response: HttpResponse, status: int, slug: str) -> dict[str, Any]:
