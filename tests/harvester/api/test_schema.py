@@ -20,7 +20,7 @@ from schemathesis.specs.openapi.checks import (
 
 from harvester.api.v1 import api
 from harvester.config.wsgi import application
-from harvester.models import Artifact, Run, RunStatus, SourceState
+from harvester.models import RunStatus, SourceState
 from tests.factories import (
     make_artifact,
     make_artifacts,
@@ -45,6 +45,7 @@ CHECKS = [
     unsupported_method,
     allow_header_conformance,
 ]
+KNOWN_ID = 1_000_000_000  # far from what the database gives out
 EXAMPLES = 40  # per operation, beside those that cover each boundary of the document
 
 
@@ -59,20 +60,19 @@ bounded = settings(
 
 @pytest.fixture
 def world(db: None) -> None:
-    """A few of everything, with the id 1 that made-up ids meet."""
+    """A few of everything, and one of each with an id that is known beforehand."""
     sources = [make_source("arXiv"), make_source("Blög 日本 🚀"), make_source("Paused", state=SourceState.PAUSED)]
     for source in sources:
         make_artifacts(source, 5, title="Ünïcode \u202e <script> 🚀", text="\u0001 é")
     works = [make_artifact(source, score=score) for source, score in zip(sources, (None, 0, 100), strict=True)]
-    if not Artifact.objects.filter(pk=1).exists():
-        works.append(make_artifact(pk=1))
-    make_same_work(works)
-    make_identifier(works[-1], "10.5555/ü")
-    for number in range(5):
+    known = make_artifact(pk=KNOWN_ID)
+    make_same_work([*works, known])
+    make_identifier(known, "10.5555/ü")
+    for run_id in (None, None, KNOWN_ID):
         make_run(
-            pk=None if Run.objects.filter(pk=1).exists() else 1,
+            pk=run_id,
             status=RunStatus.SUCCEEDED,
-            parameters={"source": "arXiv", "limit": number},
+            parameters={"source": "arXiv", "limit": 5},
             stage_reports=[{"stage": "ingest", "processed": 3, "failed": 0, "duration_seconds": 0.25}],
             source_reports=[{"name": "Blög", "fetched": 3, "created": 3, "updated": 0, "errors": 0}],
         )
@@ -102,7 +102,7 @@ def test_staff_meets_only_what_is_documented(case: schemathesis.Case, cookies: d
 @pytest.mark.usefixtures("world")
 def test_what_is_there_is_shown_as_documented(case: schemathesis.Case) -> None:
     """Made-up requests seldom meet an id that exists, and never a cursor of ours."""
-    case.path_parameters = dict.fromkeys(case.path_parameters or (), 1)
+    case.path_parameters = dict.fromkeys(case.path_parameters or (), KNOWN_ID)
     case.query = {name: value for name, value in (case.query or {}).items() if name != "cursor"}
     case.call_and_validate(checks=[check for check in CHECKS if check is not negative_data_rejection])
 
@@ -112,4 +112,4 @@ def test_such_requests_reach_what_they_should(world: None, cookies: dict[str, st
     case = schema["/api/v1/harvest"]["POST"].Case(body={"stage": "score"}, media_type="application/json")
     assert case.call(cookies=cookies, headers={"X-CSRFToken": CSRF_TOKEN}).status_code == 202
     for path in ("/api/v1/artifacts/{artifact_id}", "/api/v1/artifacts/{artifact_id}/relationships"):
-        assert schema[path]["GET"].Case(path_parameters={"artifact_id": 1}).call().status_code == 200
+        assert schema[path]["GET"].Case(path_parameters={"artifact_id": KNOWN_ID}).call().status_code == 200
