@@ -229,7 +229,7 @@ def _list_context(choice: _Choice, page: KeysetPage[Artifact], now: datetime) ->
     return {
         "rows": _rows(page.results, now),
         "count": shown,
-        "window": _WINDOW_WORDS[choice.window],
+        "window": "in all" if choice.window == "all" else f"in {_WINDOW_WORDS[choice.window]}",
         "order": _SORTS[choice.filters.sort],
         "is_filtered": len(choice.in_words) > (choice.window != "all"),
         "next_address": choice.address(cursor=page.next_cursor) if page.next_cursor else "",
