@@ -102,7 +102,8 @@ def test_the_example_of_an_operation_works(method: str, path: str, operation: Js
     source = make_source("arXiv")
     artifact = make_artifact(source, pk=1, kind="preprint", score=90, published_at=timezone.now() - timedelta(hours=1))
     make_same_work([artifact, make_artifact(pk=2)])
-    make_run(pk=1)
+    if method == "get":
+        make_run(pk=1)
     example = operation["x-example"]
     client = ApiClient() if method == "get" else staff()
     response = client.get(example["path"]) if method == "get" else client.post(example["path"], example["body"])

@@ -59,7 +59,7 @@ bounded = settings(
 
 
 @pytest.fixture
-def world(db: None) -> None:
+def world(kept_connection: None) -> None:
     """A few of everything, and one of each with an id that is known beforehand."""
     sources = [make_source("arXiv"), make_source("Blög 日本 🚀"), make_source("Paused", state=SourceState.PAUSED)]
     for source in sources:

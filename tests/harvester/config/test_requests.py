@@ -25,7 +25,7 @@ STRANGE = [
 ]
 
 
-@pytest.mark.django_db  # Django looks after its connections before and after each request
+@pytest.mark.usefixtures("kept_connection")
 @pytest.mark.parametrize("content_type", STRANGE)
 def test_a_strange_content_type_breaks_nothing(content_type: str) -> None:
     environ: dict[str, Any] = {
