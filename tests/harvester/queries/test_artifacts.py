@@ -88,7 +88,15 @@ def test_an_absurdly_large_work_is_cut() -> None:
     chain = make_artifacts(source, 300)
     for one, other in pairwise(chain):
         link(one, other, "x")
-    assert 0 < len(same_work(chain[0].pk)) <= module.LARGEST_WORK
+    assert [same.artifact for same in same_work(chain[0].pk)][::-1] == chain[1 : module.LARGEST_WORK]
+
+
+def test_an_absurdly_popular_artifact_is_cut() -> None:
+    hub, *others = make_artifacts(make_source(), 300)
+    for other in others:
+        link(hub, other, "x")
+    assert len(same_work(hub.pk)) < module.LARGEST_WORK
+    assert all(len(works) < module.LARGEST_WORK for works in same_works(a.pk for a in others[:50]).values())
 
 
 def test_many_at_once_take_two_queries(django_assert_num_queries: Any) -> None:
