@@ -46,7 +46,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--source", metavar="NAME", help="only this source, also when it is paused")
         parser.add_argument("--stage", choices=STAGES, help="only this stage")
-        parser.add_argument("--since", type=_moment, metavar="DATE", help="leave out what was published and last changed before (UTC)")
+        parser.add_argument(
+            "--since", type=_moment, metavar="DATE", help="leave out what was published and last changed before (UTC)"
+        )
         parser.add_argument("--limit", type=_positive, metavar="N", help="at most so many entries per source")
         parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
