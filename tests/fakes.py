@@ -8,32 +8,38 @@ from dataclasses import dataclass, field
 from harvester.clients.http import Reply
 from harvester.errors import FetchError, FetchFailure
 
-Answer = Reply | bytes | str | FetchError | Callable[[str, Mapping[str, str]], Reply]
+Answer = Reply | bytes | str | FetchError
 
 
 @dataclass
 class FakeWeb:
-    """An HttpClient that knows a few addresses by heart and remembers what was asked of it.
+    """An HttpClient that knows its answers by heart and remembers what was asked of it.
 
-    An answer is a body (status 200), a Reply, an error to raise, or a function of the URL and headers.
+    They are looked up by URL, or given by a function of it. An answer is a body (status 200), a Reply, or an error to
+    raise.
     """
 
-    answers: dict[str, Answer] = field(default_factory=dict)
-    asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    answers: dict[str, Answer] | Callable[[str], Answer] = field(default_factory=dict)
+    asked: list[tuple[str, Mapping[str, str]]] = field(default_factory=list)
 
     def get(self, url: str, *, headers: Mapping[str, str] | None = None) -> Reply:
         self.asked.append((url, dict(headers or {})))
-        answer = self.answers.get(url)
-        if answer is None:
-            raise FetchError(FetchFailure.NAME_NOT_RESOLVED, f"{url} is not known here.")
+        if callable(self.answers):
+            answer = self.answers(url)
+        else:
+            unknown = FetchError(FetchFailure.NAME_NOT_RESOLVED, f"{url} is not known here.")
+            answer = self.answers.get(url, unknown)
         if isinstance(answer, FetchError):
             raise answer
         if isinstance(answer, Reply):
             return answer
-        if callable(answer):
-            return answer(url, headers or {})
-        body = answer.encode() if isinstance(answer, str) else answer
-        return Reply(url=url, status=200, headers={}, body=body)
+        return Reply(url=url, status=200, headers={}, body=answer.encode() if isinstance(answer, str) else answer)
+
+
+def web_of(body: bytes | str, *, status: int = 200, headers: Mapping[str, str] | None = None) -> FakeWeb:
+    """A web that has one reply for every address."""
+    content = body.encode() if isinstance(body, str) else body
+    return FakeWeb(lambda url: Reply(url, status, dict(headers or {}), content))
 
 
 def rss(*entries: str, title: str = "A feed") -> str:

@@ -13,6 +13,7 @@ from django.utils import timezone
 from harvester.actions import rescore_artifacts, retry_artifacts
 from harvester.admin.lists import LookedAtAdmin, LookedAtInline, as_text
 from harvester.models import Artifact, Identifier, Relationship, Score
+from harvester.pipeline.run import STAGES
 from harvester.queries.ranks import BANDS, band, decayed_score, lowest_rank
 
 
@@ -35,6 +36,23 @@ class BandFilter(admin.SimpleListFilter):
                 return queryset.filter(from_below if above is None else from_below & Q(score__rank__lt=above))
             above = lowest_rank(least, now) if least else None
         return queryset
+
+
+class FailedStageFilter(admin.SimpleListFilter):
+    title = "failed stage"
+    parameter_name = "failed_stage"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Sequence[tuple[str, str]]:
+        return (("any", "any"), *((stage, stage) for stage in STAGES))
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Artifact]) -> QuerySet[Artifact]:
+        match self.value():
+            case None:
+                return queryset
+            case "any":
+                return queryset.exclude(failed_stage="")
+            case stage:
+                return queryset.filter(failed_stage=stage)
 
 
 class ScoreInline(LookedAtInline):
@@ -71,7 +89,7 @@ class LinkInInline(_LinkInline):
 class ArtifactAdmin(LookedAtAdmin):
     list_display = ("title", "source", "kind", "published_at", "score_now", "band_now", "error")
     list_select_related = ("source", "score")
-    list_filter = ("kind", BandFilter, "failed_stage", "source")
+    list_filter = ("kind", BandFilter, FailedStageFilter, "source")
     search_fields = ("title", "external_id")
     ordering = ("-published_at", "-id")
     actions = ("retry", "rescore")

@@ -33,7 +33,7 @@ from harvester.models import (
     RelationshipType,
 )
 from harvester.queries.artifacts import MOST_CONFIDENT, SameWork, artifact_with_everything, relationships_of, same_work
-from harvester.queries.ranks import band, decayed_score, full_hour
+from harvester.queries.ranks import band, decayed_score, full_hour, score_at_publication
 
 router = Router(tags=["artifacts"])
 
@@ -105,7 +105,7 @@ def _shown(artifact: Artifact, elsewhere: list[SameWork], now: datetime) -> Arti
         metadata=artifact.metadata,
         stage=ArtifactStage(artifact.stage),
         score=score,
-        score_at_publication=held.discovery_score if held is not None else None,
+        score_at_publication=score_at_publication(held.discovery_score) if held is not None else None,
         band=band(score) if score is not None else None,
         explanation=held.explanation if held is not None else None,
         components=[

@@ -17,7 +17,7 @@ from harvester.api.parameters import ListParameters, Moment
 from harvester.api.schemas import Discovery, ListOf
 from harvester.models import LONGEST_NAME, Artifact, ArtifactKind
 from harvester.queries.discoveries import DiscoveryFilters, Opening, discoveries, order_of, summary_of
-from harvester.queries.ranks import band, decayed_score
+from harvester.queries.ranks import band, decayed_score, score_at_publication
 
 if TYPE_CHECKING:
     from django_stubs_ext import WithAnnotations
@@ -68,8 +68,7 @@ def list_discoveries(
 
 
 def _shown(artifact: WithAnnotations[Artifact, Opening], now: datetime) -> Discovery:
-    at_publication = artifact.score.discovery_score
-    score = decayed_score(at_publication, artifact.published_at, now)
+    score = decayed_score(artifact.score.discovery_score, artifact.published_at, now)
     return Discovery(
         id=artifact.pk,
         url=artifact_address(artifact.pk),
@@ -80,7 +79,7 @@ def _shown(artifact: WithAnnotations[Artifact, Opening], now: datetime) -> Disco
         published_at=artifact.published_at,
         summary=summary_of(artifact.opening),
         score=score,
-        score_at_publication=at_publication,
+        score_at_publication=score_at_publication(artifact.score.discovery_score),
         band=band(score),
         explanation=artifact.score.explanation,
         engagement=artifact.engagement,

@@ -100,9 +100,10 @@ def _complete(operation: Json, *, reads: bool, has_id: bool) -> None:
                 "description": "The ETag you hold; if it still holds, the answer is 304.",
             }
         )
+        is_list = any(parameter["name"] == "cursor" for parameter in operation["parameters"])
         operation["responses"][200]["headers"] = _headers(
             {"ETag": "Of this body; send it back in If-None-Match."}, required=True
-        ) | _headers({"Link": "The next page of a list, as rel=next."})
+        ) | _headers({"Link": "The next page, as rel=next; absent on the last one."} if is_list else {})
         operation["responses"][304] = {
             "description": "What you hold is still right. It costs the same as a 200.",
             "headers": _headers({"ETag": "As sent."}, required=True),
@@ -111,6 +112,8 @@ def _complete(operation: Json, *, reads: bool, has_id: bool) -> None:
     else:
         operation["responses"][202]["headers"] = _headers({"Location": "The run."}, required=True)
         operation["security"] = [{"session": []}, {"key": []}, {"bearer": []}]
+    # The server in front says this in its own words, before it comes to us.
+    operation["responses"][414] = {"description": "The address is longer than the server takes."}
     for status, reference in _references(kinds).items():
         operation["responses"][status] = reference
     operation["responses"] = dict(sorted(operation["responses"].items()))
@@ -163,7 +166,7 @@ def _headers(meanings: Mapping[str, str], *, required: bool = False) -> Json:
 
 def _never_null(schema: Json) -> Json:
     """A parameter that is not given is absent; there is no way to write null in a query string."""
-    choices = [choice for choice in schema.get("anyOf", ()) if choice != {"type": "null"}]
+    choices: list[Json] = [choice for choice in schema.get("anyOf", ()) if choice != {"type": "null"}]
     if len(choices) != 1:
         return schema
     kept: Json = {name: value for name, value in schema.items() if name != "anyOf"}

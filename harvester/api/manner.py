@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import wraps
 from types import MethodType
@@ -19,6 +20,9 @@ from harvester.api.problems import MEDIA_TYPE as PROBLEM_MEDIA_TYPE
 from harvester.api.problems import METHOD_NOT_ALLOWED, NOT_ACCEPTABLE, ProblemError, not_found, problem_response
 
 View = Callable[..., HttpResponse]
+
+_REFUSAL = re.compile(r"q\s*=\s*0(\.0*)?")
+_OUR_TYPES = frozenset({MEDIA_TYPE, PROBLEM_MEDIA_TYPE, "application/*", "*/*"})
 
 
 def in_our_manner(view: View) -> View:
@@ -70,9 +74,14 @@ def judged(run: MethodType) -> View:
 
 
 def _accepts_json(request: HttpRequest) -> bool:
-    if not request.headers.get("Accept", "").strip():
-        return True
-    return request.accepts(MEDIA_TYPE) or request.accepts(PROBLEM_MEDIA_TYPE)
+    """By media type alone: Django's own ``accepts()`` refuses who names a charset, and breaks on an unknown one."""
+    header = request.headers.get("Accept", "")
+    return not header.strip() or any(_names_our_type(choice) for choice in header.split(","))
+
+
+def _names_our_type(choice: str) -> bool:
+    media_type, *parameters = (part.strip().lower() for part in choice.split(";"))
+    return media_type in _OUR_TYPES and not any(_REFUSAL.fullmatch(parameter) for parameter in parameters)
 
 
 def _not_allowed(response: HttpResponse) -> HttpResponse:

@@ -223,13 +223,14 @@ def _page(choice: _Choice, cursor: str | None, now: datetime) -> KeysetPage[Arti
 
 def _list_context(choice: _Choice, page: KeysetPage[Artifact], now: datetime) -> dict[str, Any]:
     if not page.results:
-        return {"filters": choice.in_words, "has_any": Score.objects.exists(), "waiting": _waiting()}
+        has_any = Score.objects.exists()
+        return {"filters": choice.in_words, "has_any": has_any, "waiting": "" if has_any else _waiting()}
     count = count_at_most(choice.filters, now)
     shown = f"{count:,} or more" if count >= COUNT_CEILING else f"{count:,}"
     return {
         "rows": _rows(page.results, now),
         "count": shown,
-        "window": _WINDOW_WORDS[choice.window],
+        "window": "in all" if choice.window == "all" else f"in {_WINDOW_WORDS[choice.window]}",
         "order": _SORTS[choice.filters.sort],
         "is_filtered": len(choice.in_words) > (choice.window != "all"),
         "next_address": choice.address(cursor=page.next_cursor) if page.next_cursor else "",
@@ -238,7 +239,8 @@ def _list_context(choice: _Choice, page: KeysetPage[Artifact], now: datetime) ->
 
 
 def _waiting() -> str:
-    count = Artifact.objects.filter(score__isnull=True)[:COUNT_CEILING].count()
+    """How many artifacts there are while none has a score."""
+    count = Artifact.objects.all()[:COUNT_CEILING].count()
     return counted(count, "artifact") if count else ""
 
 

@@ -100,7 +100,7 @@ def _attention(artifact: Artifact) -> Component:
 
 def _score(artifact: Artifact, components: tuple[Component, ...], now: datetime) -> Score:
     score = min(100.0, sum(component.value * component.weight for component in components))
-    reasons = "; ".join(f"{component.reason} ({component.value:.0f})" for component in components)
+    reasons = "; ".join(f"{_uncapitalised(part.reason)} ({part.value:.0f})" for part in components)
     return Score(
         artifact=artifact,
         source_id=artifact.source_id,
@@ -108,7 +108,7 @@ def _score(artifact: Artifact, components: tuple[Component, ...], now: datetime)
         discovery_score=score,
         rank=rank_of(score, artifact.published_at),
         components=[asdict(component) for component in components],
-        explanation=f"{reasons}.",
+        explanation=f"{reasons[0].upper()}{reasons[1:]}.",
         computed_at=now,
     )
 
@@ -120,3 +120,8 @@ def _in_words(delay: timedelta) -> str:
     if hours < 48:
         return f"{hours} {'hour' if hours == 1 else 'hours'} after it appeared"
     return f"{hours // 24} days after it appeared"
+
+
+def _uncapitalised(reason: str) -> str:
+    """As it stands in the middle of a sentence."""
+    return f"{reason[0].lower()}{reason[1:]}"

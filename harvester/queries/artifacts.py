@@ -14,6 +14,7 @@ from harvester.queries.cursors import Order
 
 MOST_CONFIDENT = Order("most confident", value="confidence", type=float)
 LARGEST_WORK = 100  # artifacts; a “work” seen more often than that is a mistake of matching, not worth walking
+_USUAL_WORK = 20  # artifacts; what each of many works may take of what is walked together
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,10 @@ def same_work(artifact_id: int) -> list[SameWork]:
 
 
 def same_works(artifact_ids: Iterable[int]) -> dict[int, list[SameWork]]:
-    """``same_work`` for many artifacts at once, still two queries; every id asked for is a key."""
+    """``same_work`` for many artifacts at once, still two queries; every id asked for is a key.
+
+    Where works are absurdly large, what is farthest away is left out.
+    """
     asked = list(dict.fromkeys(artifact_ids))
     graph = _Graph(_edges_around(asked))
     reached = {artifact_id: dict(graph.proofs_from(artifact_id)) for artifact_id in asked}
@@ -98,18 +102,18 @@ class _Graph:
             self._edges[edge.target_id].append((edge.source_id, edge))
 
     def proofs_from(self, start: int) -> Iterator[tuple[int, _Edge]]:
-        """Every artifact that can be reached, nearest first, with the link that reaches it."""
+        """What can be reached, nearest first, with the link that reaches it; at most LARGEST_WORK in all."""
         seen, waiting = {start}, deque([start])
         while waiting:
             for other, edge in self._edges.get(waiting.popleft(), ()):
-                if other not in seen:
+                if other not in seen and len(seen) < LARGEST_WORK:
                     seen.add(other)
                     waiting.append(other)
                     yield other, edge
 
 
 # UNION (not UNION ALL) drops what was reached before, so cycles end by themselves; LIMIT ends what is absurdly large,
-# for both databases compute a recursive table only as far as it is read.
+# for both databases compute a recursive table only as far as it is read, nearest first.
 _EDGES_SQL = """
     WITH RECURSIVE linked (id) AS (
         SELECT id FROM harvester_artifact WHERE id IN ({asked})
@@ -118,10 +122,13 @@ _EDGES_SQL = """
         FROM linked
         JOIN harvester_relationship edge ON (edge.source_id = linked.id OR edge.target_id = linked.id)
         WHERE edge.type = %s
-    )
+    ),
+    near (id) AS (SELECT id FROM linked LIMIT %s)
     SELECT edge.source_id, edge.target_id, edge.method, edge.evidence, edge.confidence
     FROM harvester_relationship edge
-    WHERE edge.type = %s AND edge.source_id IN (SELECT id FROM linked LIMIT %s)
+    JOIN near source ON source.id = edge.source_id
+    JOIN near target ON target.id = edge.target_id
+    WHERE edge.type = %s
     ORDER BY edge.confidence DESC, edge.id
 """
 
@@ -130,8 +137,8 @@ def _edges_around(artifact_ids: list[int]) -> Iterator[_Edge]:
     if not artifact_ids:
         return
     sql = _EDGES_SQL.format(asked=", ".join(["%s"] * len(artifact_ids)))
-    limit = LARGEST_WORK * len(artifact_ids)
+    limit = max(LARGEST_WORK, _USUAL_WORK * len(artifact_ids))
     with connection.cursor() as cursor:
-        cursor.execute(sql, [*artifact_ids, RelationshipType.SAME_AS, RelationshipType.SAME_AS, limit])
+        cursor.execute(sql, [*artifact_ids, RelationshipType.SAME_AS, limit, RelationshipType.SAME_AS])
         for row in cursor.fetchall():
             yield _Edge(*row)

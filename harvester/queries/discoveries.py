@@ -11,7 +11,7 @@ from django.db.models.functions import Left
 
 from harvester.models import Artifact, Source
 from harvester.queries.cursors import Order
-from harvester.queries.ranks import lowest_rank
+from harvester.queries.ranks import lowest_rank, lowest_score
 from harvester.queries.sources import source_named
 
 if TYPE_CHECKING:
@@ -117,6 +117,7 @@ def _matching(filters: DiscoveryFilters, now: datetime) -> QuerySet[Artifact]:
     if filters.min_score:
         # The rank is what an index can serve; the score itself matters for what is younger than the full hour.
         found = found.filter(
-            score__rank__gte=lowest_rank(filters.min_score, now), score__discovery_score__gte=filters.min_score
+            score__rank__gte=lowest_rank(filters.min_score, now),
+            score__discovery_score__gte=lowest_score(filters.min_score),
         )
     return found

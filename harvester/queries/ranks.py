@@ -20,6 +20,7 @@ BANDS: tuple[tuple[float, Band], ...] = ((85.0, "notify"), (60.0, "strong"), (40
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SHOWN_STEPS = 100  # a shown score is cut, not rounded, to hundredths: it never claims more than there is
+_KEPT_DECIMALS = 6
 _ROUNDING = 1e-7  # what the arithmetic may lose; a score this close below a hundredth counts as that hundredth
 
 
@@ -33,17 +34,27 @@ def rank_of(score: float, published_at: datetime) -> float:
     return math.log2(max(score, SMALLEST_SCORE)) + _hours(published_at) / HALF_LIFE_HOURS
 
 
+def lowest_score(min_score: float) -> float:
+    """The least exact score that is shown as ``min_score`` (above 0) or more."""
+    steps = max(math.ceil(min_score * _SHOWN_STEPS - _ROUNDING), 1)
+    return steps / _SHOWN_STEPS - _ROUNDING
+
+
 def lowest_rank(min_score: float, now: datetime) -> float:
     """The least rank whose score is shown as ``min_score`` (above 0) or more at ``now``."""
-    step = math.ceil(min_score * _SHOWN_STEPS - _ROUNDING) / _SHOWN_STEPS
-    return math.log2(step - _ROUNDING) + _hours(full_hour(now)) / HALF_LIFE_HOURS
+    return math.log2(lowest_score(min_score)) + _hours(full_hour(now)) / HALF_LIFE_HOURS
+
+
+def score_at_publication(score: float) -> float:
+    """The undecayed score to show: without what the arithmetic has lost."""
+    return round(score, _KEPT_DECIMALS)
 
 
 def decayed_score(score: float, published_at: datetime, now: datetime) -> float:
     """The score to show at ``now``: faded to the full hour, cut to hundredths, never above the one at publication."""
     hours = max(_hours(full_hour(now)) - _hours(published_at), 0.0)
     faded = score * math.exp2(-hours / HALF_LIFE_HOURS)
-    return min(math.floor((faded + _ROUNDING) * _SHOWN_STEPS) / _SHOWN_STEPS, score)
+    return min(math.floor((faded + _ROUNDING) * _SHOWN_STEPS) / _SHOWN_STEPS, score_at_publication(score))
 
 
 def band(score: float) -> Band:

@@ -22,11 +22,10 @@ _BLOCKS = frozenset(
         "section", "summary", "table", "tbody", "tfoot", "thead", "title", "tr", "ul",
     )
 )  # fmt: skip
-_LINES = frozenset(("br",))
 _CELLS = frozenset(("td", "th"))
 _INLINE = frozenset(
     (
-        "a", "abbr", "acronym", "applet", "area", "audio", "b", "base", "basefont", "bdi", "bdo", "big", "button",
+        "a", "abbr", "acronym", "applet", "area", "audio", "b", "base", "basefont", "bdi", "bdo", "big", "br", "button",
         "canvas", "caption", "cite", "code", "col", "colgroup", "data", "datalist", "del", "dfn", "em", "embed",
         "font", "frame", "frameset", "i", "img", "input", "ins", "kbd", "label", "link", "map", "mark", "meta",
         "meter", "noframes", "noscript", "object", "optgroup", "option", "output", "param", "picture", "progress",
@@ -34,7 +33,7 @@ _INLINE = frozenset(
         "sub", "sup", "textarea", "time", "track", "tt", "u", "var", "video", "wbr",
     )
 )  # fmt: skip
-_ELEMENTS = _SKIPPED | _BLOCKS | _LINES | _CELLS | _INLINE
+_ELEMENTS = _SKIPPED | _BLOCKS | _CELLS | _INLINE
 
 _SPACES = re.compile(r"[ \t\r\f\v\xa0\u2000-\u200b\u3000]+")
 _AROUND_BREAK = re.compile(r" ?\n ?")
@@ -71,7 +70,7 @@ def _pieces(markup: str) -> Iterator[str]:
             continue
         if name == "pre":
             is_preformatted = not is_end
-        yield _space_for(name)
+        yield _space_for(name, is_end)
 
 
 def _after_markup(markup: str, start: int) -> tuple[int, str, bool]:
@@ -92,12 +91,12 @@ def _after_markup(markup: str, start: int) -> tuple[int, str, bool]:
     return end, name, is_end
 
 
-def _space_for(name: str) -> str:
+def _space_for(name: str, is_end: bool) -> str:
     if name in _BLOCKS:
         return "\n" if name in ("li", "tr", "dt", "dd") else "\n\n"
-    if name in _LINES:
-        return "\n"
-    return " " if name in _CELLS else ""
+    if name in _CELLS:
+        return " "
+    return "\n" if name == "br" and not is_end else ""
 
 
 def _folded(text: str) -> str:

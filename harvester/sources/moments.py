@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
-from email.utils import mktime_tz, parsedate_tz
+from datetime import UTC, datetime, timedelta, timezone
+from email.utils import parsedate_tz
 
 EARLIEST = datetime(1970, 1, 2, tzinfo=UTC)  # what says 1 January 1970 says “I do not know”
 #: A date further ahead than the widest difference of time zones is a mistake, and would lead every list.
@@ -50,5 +50,9 @@ def _iso(written: str) -> datetime | None:
 
 
 def _rfc_822(written: str) -> datetime | None:
-    parts = parsedate_tz(_ZONE_AT_END.sub(lambda zone: _ZONES[zone[1]], written))
-    return datetime.fromtimestamp(mktime_tz(parts), UTC) if parts else None
+    with_time = written if ":" in written else f"{written} 00:00:00"
+    parts = parsedate_tz(_ZONE_AT_END.sub(lambda zone: _ZONES[zone[1]], with_time))
+    if parts is None:
+        return None
+    year, month, day, hour, minute, second = parts[:6]
+    return datetime(year, month, day, hour, minute, second, tzinfo=timezone(timedelta(seconds=parts[9] or 0)))

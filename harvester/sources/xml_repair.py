@@ -23,12 +23,16 @@ _ATTRIBUTE = re.compile(rf"""(?<![A-Za-z0-9_.:-])({_NAME})\s*+=\s*+(?:"([^"]*+)"
 _AMPERSAND = re.compile(r"&(?:#([0-9]{1,7}|[xX][0-9a-fA-F]{1,6});|([A-Za-z][A-Za-z0-9]{1,31};))?")
 _MOST_MARKUPS = 2 * MAX_ELEMENTS  # each element has a start and an end
 _DECLARATION = re.compile(r"<!(?:DOCTYPE|ENTITY)", re.IGNORECASE)
+_RESERVED = frozenset(
+    ("", "xmlns:xml", "xmlns:xmlns", "http://www.w3.org/XML/1998/namespace", "http://www.w3.org/2000/xmlns/")
+)
 _OF_XML = frozenset(("amp;", "lt;", "gt;", "quot;", "apos;"))
 
 # HTML that was not escaped: elements that have no end tag, and those that end where the next one begins.
 _VOID = frozenset(("br", "hr", "img", "input", "meta", "wbr"))
 _NEVER_IN_THEIR_LIKE = frozenset(("p", "li", "dt", "dd", "td", "tr", "option"))
 _ENTRIES = frozenset(("item", "entry"))
+_FIELDS = frozenset(("title", "link", "guid", "id", "pubdate", "published", "updated", "description", "summary"))
 
 
 def repaired(text: str, namespaces: Mapping[str, str]) -> str:
@@ -73,7 +77,7 @@ class _Repair:
         if _DECLARATION.match(self._text, start):
             raise refused_dtd()
         tag = _TAG.match(self._text, start)
-        if tag is None:
+        if tag is None or tag[2].startswith("xmlns:"):
             self._add_escaped("<")
             return start + 1
         is_end, name, attributes = bool(tag[1]), tag[2], tag[3]
@@ -89,7 +93,7 @@ class _Repair:
         plain = name.lower()
         if plain in _ENTRIES:
             self._end(name)
-        elif plain in _NEVER_IN_THEIR_LIKE and self._open and self._open[-1].lower() == plain:
+        elif self._open and _ends_where_begins(self._open[-1].lower(), plain):
             self._close_down_to(len(self._open) - 1)
         if len(self._open) >= MAX_DEPTH:
             raise refused_depth()
@@ -120,7 +124,7 @@ class _Repair:
             value = next((value for value in match.groups()[1:] if value is not None), "")
             name = match[1]
             is_declaration = name.partition(":")[0] == "xmlns"
-            if name in found or (is_declaration and (not value or name in ("xmlns:xml", "xmlns:xmlns"))):
+            if name in found or (is_declaration and (name in _RESERVED or value in _RESERVED)):
                 continue
             if not is_declaration:
                 self._note_prefix(name)
@@ -149,6 +153,11 @@ class _Repair:
             if f" xmlns:{prefix}=" not in attributes
         )
         return f"<{name}{attributes}{declared}>"
+
+
+def _ends_where_begins(innermost: str, name: str) -> bool:
+    """Whether an element that was left open cannot have this one inside it."""
+    return (name in _NEVER_IN_THEIR_LIKE and innermost == name) or (name in _FIELDS and innermost in _FIELDS)
 
 
 def _reference(match: re.Match[str]) -> str:

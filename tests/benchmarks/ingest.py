@@ -22,7 +22,8 @@ from django.db import connection  # noqa: E402 - Django must be set up first
 from django.utils import timezone  # noqa: E402 - Django must be set up first
 
 from harvester.models import Artifact, ArtifactKind, IdentifierScheme, Relationship, Score, Source  # noqa: E402 - as above
-from harvester.pipeline import ingest, same_work, score  # noqa: E402 - Django must be set up first
+from harvester.pipeline import same_work, score  # noqa: E402 - Django must be set up first
+from harvester.pipeline.ingest import storing  # noqa: E402 - Django must be set up first
 from harvester.pipeline.stage import StageReport  # noqa: E402 - Django must be set up first
 from harvester.queries.statistics import Growth  # noqa: E402 - Django must be set up first
 from harvester.sources.base import Author, Item, Page  # noqa: E402 - Django must be set up first
@@ -71,7 +72,7 @@ def measure_ingest(source: Source) -> None:
     print(f"{'rows':>8}  {'entries/s since the mark before':>32}  {'peak MB':>8}")
     for page in pages(ROWS):
         started = time.perf_counter()
-        growth.add(ingest.store(source, page, Page(items=tuple(page), cursor={"done": done})).created)
+        growth.add(storing.store(source, page, Page(items=tuple(page), cursor={"done": done})).created)
         spent += time.perf_counter() - started
         done += len(page)
         if done in marks:
@@ -84,7 +85,7 @@ def measure_ingest(source: Source) -> None:
 def measure_again(source: Source) -> None:
     started = time.perf_counter()
     for page in pages(ROWS // 10):
-        ingest.store(source, page, Page(items=tuple(page), cursor={}))
+        storing.store(source, page, Page(items=tuple(page), cursor={}))
     print(f"the first tenth again, unchanged: {ROWS // 10 / (time.perf_counter() - started):,.0f} entries/s")
 
 

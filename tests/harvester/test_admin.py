@@ -99,6 +99,7 @@ def test_every_list_keeps_the_same_house_rules(model: Any) -> None:
         "source/?q=source",
         *(f"artifact/?band={word}" for word in ("notify", "strong", "fair", "low", "none")),
         "artifact/?kind__exact=post&failed_stage=score",
+        "artifact/?failed_stage=any",
         "relationship/?type__exact=same_as&method__exact=doi&q=artifact",
         "run/?status__exact=queued&trigger=page",
     ],

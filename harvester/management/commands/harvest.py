@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from argparse import ArgumentParser
-from datetime import datetime
+from argparse import ArgumentParser, ArgumentTypeError
+from datetime import UTC, datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db.models import QuerySet
-from django.utils import timezone
-from django.utils.dateparse import parse_date, parse_datetime
 from tqdm import tqdm
 
 from harvester.actions import create_run
@@ -19,6 +17,8 @@ from harvester.clients.http import build_client
 from harvester.errors import HarvesterError
 from harvester.models import Run, RunStatus, Source
 from harvester.pipeline.run import STAGES, claim, harvest, sweep
+
+_MOST = 10**9
 
 
 class Bar:
@@ -46,7 +46,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--source", metavar="NAME", help="only this source, also when it is paused")
         parser.add_argument("--stage", choices=STAGES, help="only this stage")
-        parser.add_argument("--since", type=_moment, metavar="DATE", help="leave out what was published before (UTC)")
+        parser.add_argument(
+            "--since", type=_moment, metavar="DATE", help="leave out what was published and last changed before (UTC)"
+        )
         parser.add_argument("--limit", type=_positive, metavar="N", help="at most so many entries per source")
         parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
@@ -108,17 +110,14 @@ def summary(run: Run) -> str:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
+    if not text.isascii() or not text.isdigit() or not 0 < int(text[:10]) < _MOST:
+        raise ArgumentTypeError(f"“{text}” is no number of entries. Write a whole number from 1 up.")
+    return int(text)
 
 
 def _moment(text: str) -> datetime:
-    moment = parse_datetime(text)
-    if moment is None:
-        day = parse_date(text)
-        if day is None:
-            raise ValueError
-        moment = datetime(day.year, day.month, day.day)  # noqa: DTZ001 - made aware in the next line
-    return moment if timezone.is_aware(moment) else moment.replace(tzinfo=timezone.get_default_timezone())
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ArgumentTypeError(f"“{text}” is no date. Write 2026-03-01 or 2026-03-01T12:00Z.") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -12,8 +12,9 @@ from harvester.sources.base import Item, Rejection
 from harvester.sources.feed.entry import FeedEntry
 from harvester.sources.identifiers import arxiv_id, canonical_url, doi
 from harvester.sources.moments import moment
-from harvester.sources.text import bounded_id, one_line, shortened
+from harvester.sources.text import LONGEST_TITLE, bounded_id, one_line, shortened
 
+UNTITLED = "(no title)"  # what an entry is called that has an id or a date and says nothing
 _TITLE_FROM_TEXT = 80  # characters
 _LARGEST_COUNT = 2**31 - 1
 
@@ -35,9 +36,9 @@ def items(
 
 def _item(entry: FeedEntry, kind: ArtifactKind, now: datetime) -> Item | Rejection:
     url = canonical_url(entry.link)
-    title = entry.title or _beginning(entry.text) or url
-    if not title:
-        return Rejection(one_line(entry.id, 200), "it has neither title, text nor link")
+    title = entry.title or _beginning(entry.text) or shortened(url, LONGEST_TITLE)
+    if not title and not entry.id and not entry.published:
+        return Rejection("", "it is empty")
     moments = (moment(written, now=now) for written in entry.published)
     published = next((found for found in moments if found), None)
     identifiers = _identifiers(entry)
@@ -45,7 +46,7 @@ def _item(entry: FeedEntry, kind: ArtifactKind, now: datetime) -> Item | Rejecti
         external_id=_external_id(entry, url, title, published),
         kind=kind,
         url=url,
-        title=title,
+        title=title or UNTITLED,
         text=entry.text,
         published_at=published,
         updated_at=moment(entry.updated, now=now),

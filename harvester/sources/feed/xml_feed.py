@@ -50,6 +50,7 @@ _OWN_NAMESPACES = frozenset(
         "http://backend.userland.com/rss092",
     )
 )
+_XML_BASE = f"{{{NAMESPACES['xml']}}}base"
 _ROOTS = frozenset(("rss", "feed", "rdf:rdf"))
 _ENTRIES = frozenset(("item", "entry"))
 
@@ -98,11 +99,11 @@ def _children(*elements: Element) -> _Children:
 
 def _entries(element: Element, base: str) -> Iterator[tuple[Element, str]]:
     """Every entry with its base address, wherever a format or a repair put it."""
-    base = _joined(base, element.get(f"{{{NAMESPACES['xml']}}}base", ""))
+    base = _resolved(base, element.get(_XML_BASE, "")) or base
     for child in element:
         name = _name(child.tag)
         if name in _ENTRIES:
-            yield child, _joined(base, child.get(f"{{{NAMESPACES['xml']}}}base", ""))
+            yield child, _resolved(base, child.get(_XML_BASE, "")) or base
         if name in _ENTRIES or name in ("channel", "items"):
             yield from _entries(child, base)
 
@@ -193,17 +194,18 @@ def _link(children: _Children, stated_id: str, base: str) -> str:
     ]
     if not any(element.get("isPermaLink", "true").lower() == "false" for element in children.get("guid", ())):
         candidates += [stated_id] if stated_id.lower().startswith(("http://", "https://")) else []
-    resolved = (_joined(base, candidate) for candidate in candidates)
+    resolved = (_resolved(base, candidate) for candidate in candidates)
     return next((link for link in resolved if canonical_url(link)), "")
 
 
-def _joined(base: str, reference: str) -> str:
-    if not reference:
-        return base
+def _resolved(base: str, reference: str) -> str:
+    """An absolute address; empty where the reference is empty or none at all."""
+    if not reference.strip():
+        return ""
     try:
         return urljoin(base, reference.strip())
     except ValueError:
-        return base
+        return ""
 
 
 # --- people, categories, counts ------------------------------------------------------------------------------------

@@ -43,7 +43,7 @@ _TRACKING = frozenset(
 )  # fmt: skip
 _TRACKING_PREFIX = "utm_"
 _GITHUB_REPOSITORY = re.compile(r"/([a-z0-9-]{1,100})/([a-z0-9._-]{1,100}?)(?:\.git)*(/.*)?", re.IGNORECASE)
-_GITHUB_OWNER = re.compile(r"/[a-z0-9-]{1,100}/?", re.IGNORECASE)
+_GITHUB_OWNER = re.compile(r"/[a-z0-9-]{1,100}/*", re.IGNORECASE)
 
 
 def canonical_url(url: str) -> str:

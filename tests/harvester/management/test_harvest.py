@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from io import StringIO
 
 import pytest
@@ -90,17 +91,26 @@ def test_an_unknown_source_is_a_usage_error_that_lists_the_known(
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("option", "value", "advice"),
     [
-        ("--stage", "fry"),
-        ("--limit", "0"),
-        ("--limit", "-3"),
-        ("--limit", "many"),
-        ("--since", "soon"),
-        ("--since", "2026-02-31"),
+        ("--stage", "fry", "choose from"),
+        ("--limit", "0", "Write a whole number from 1 up"),
+        ("--limit", "-3", "Write a whole number from 1 up"),
+        ("--limit", "many", "Write a whole number from 1 up"),
+        ("--limit", "9" * 30, "Write a whole number from 1 up"),
+        ("--since", "soon", "Write 2026-03-01"),
+        ("--since", "2026-02-31", "Write 2026-03-01"),
+        ("--since", "", "Write 2026-03-01"),
     ],
 )
-def test_a_value_that_cannot_be_is_refused(web: FakeWeb, arguments: tuple[str, ...]) -> None:
-    with pytest.raises(CommandError):
-        printed(*arguments)
+def test_a_value_that_cannot_be_is_refused_with_advice(web: FakeWeb, option: str, value: str, advice: str) -> None:
+    with pytest.raises(CommandError, match=advice):
+        printed(f"{option}={value}")
     assert not Run.objects.exists()
+
+
+@pytest.mark.parametrize("written", ["2026-03-01", "2026-03-01T00:00Z", "2026-03-01T02:00+02:00"])
+def test_since_is_utc_unless_it_says_otherwise(web: FakeWeb, written: str) -> None:
+    printed("--since", written)
+    since = datetime.fromisoformat(Run.objects.get().parameters["since"])
+    assert since == datetime(2026, 3, 1, tzinfo=UTC)

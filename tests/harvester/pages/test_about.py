@@ -5,6 +5,7 @@ from __future__ import annotations
 import html as entities
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ from harvester.models import Run
 from harvester.pages.reference import operations, shapes
 from harvester.pipeline.score import WEIGHTS
 from harvester.queries.ranks import HALF_LIFE_HOURS
+from tests import services
 from tests.factories import PASSWORD, make_artifacts, make_source, make_staff
 from tests.harvester.pages.reading import elements, text_of
 
@@ -100,6 +102,8 @@ def test_the_python_example_walks_all_pages(client: Client, live_server: LiveSer
 def test_the_curl_example_signs_in_and_asks_for_a_harvest(
     client: Client, live_server: LiveServer, tmp_path: Path
 ) -> None:
+    if shutil.which("curl") is None and not services.REQUIRED:
+        pytest.skip("there is no curl on this machine")
     make_staff("anna")
     host = live_server.url.removeprefix("http://")
     script = listing(client.get("/about/api", headers={"host": host}).content, "sign-in")

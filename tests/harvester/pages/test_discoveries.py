@@ -31,7 +31,8 @@ def titles(html: bytes) -> list[str]:
 # --- rows ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_row_says_what_where_when_who_and_why(client: Client) -> None:
+def test_a_row_says_what_where_when_who_and_why(client: Client, time_machine: Any) -> None:
+    time_machine.move_to("2026-11-23T12:00:00Z", tick=False)
     source = make_source("Lab Nord notes")
     make_artifact(
         source,
@@ -256,7 +257,7 @@ def test_a_quiet_week_shows_all_time_and_says_so(client: Client) -> None:
     make_artifact(title="Old", published_at=timezone.now() - timedelta(days=400))
     html = client.get("/").content
     assert titles(html) == ["Old"]
-    assert "Nothing from the last 7 days; 1 in all time, best first." in text_of(html)
+    assert "Nothing from the last 7 days; 1 in all, best first." in text_of(html)
     assert titles(client.get("/?since=7d").content) == []
 
 

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from harvester.models import Artifact, ArtifactKind, ArtifactStage, IdentifierScheme, Relationship, Source
-from harvester.pipeline import ingest, same_work
+from harvester.pipeline import same_work
+from harvester.pipeline.ingest import storing
 from harvester.sources.base import Author, Item, Page
 
 pytestmark = pytest.mark.django_db
@@ -26,7 +27,7 @@ def put(source_name: str, external_id: str, **fields: object) -> None:
         "published_at": datetime(2026, 3, 1, tzinfo=UTC),
     }
     item = Item(**defaults | fields)
-    ingest.store(source, [item], Page(items=(item,), cursor={}))
+    storing.store(source, [item], Page(items=(item,), cursor={}))
 
 
 def links() -> Links:

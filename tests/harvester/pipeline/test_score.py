@@ -93,6 +93,14 @@ def test_parts_and_explanation_are_stored_and_sum_to_the_score(stored: Artifact)
     assert stored.stage == ArtifactStage.SCORED
 
 
+def test_the_explanation_is_one_sentence(stored: Artifact) -> None:
+    Artifact.objects.update(engagement={})
+    score.run()
+    assert Score.objects.get().explanation == (
+        "Seen 5 hours after it appeared (98); the source counts no attention (50)."
+    )
+
+
 def test_scoring_again_gives_the_same(stored: Artifact) -> None:
     score.run()
     first = Score.objects.get()

@@ -1,3 +1,5 @@
+"""Requests to one service keep their distance."""
+
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor

@@ -1,3 +1,5 @@
+"""A reply of the arXiv API becomes items with all their fields, or one clear error."""
+
 from __future__ import annotations
 
 import json
@@ -9,8 +11,8 @@ from harvester.errors import FetchError, FetchFailure
 from harvester.models import ArtifactKind, IdentifierScheme, Source
 from harvester.sources import arxiv
 from harvester.sources.base import Author, Page
+from tests.fakes import web_of
 from tests.harvester.sources.arxiv.replies import ERROR, PAPER, atom, paper
-from tests.harvester.sources.fake_web import web_of
 
 
 def read(body: str, *, status: int = 200, headers: dict[str, str] | None = None) -> Page:

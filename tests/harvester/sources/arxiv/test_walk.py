@@ -1,3 +1,5 @@
+"""Walks over arXiv follow each other so that nothing is lost, whatever interrupts them."""
+
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -13,8 +15,8 @@ from harvester.sources import arxiv
 from harvester.sources.arxiv.walk import FIRST_HARVEST_DEPTH, MAX_REQUESTS
 from harvester.sources.base import Page
 from harvester.sources.courtesy import Courtesy
+from tests.fakes import FakeWeb, web_of
 from tests.harvester.sources.arxiv.replies import NEWEST, Service, atom, entries_of, paper, reply
-from tests.harvester.sources.fake_web import FakeWeb, web_of
 
 MIRROR = "https://mirror.example/api/query"
 

@@ -1,3 +1,5 @@
+"""All forms of an arXiv id are one."""
+
 from __future__ import annotations
 
 import pytest

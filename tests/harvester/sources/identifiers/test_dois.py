@@ -1,3 +1,5 @@
+"""All forms of a DOI are one."""
+
 from __future__ import annotations
 
 import pytest

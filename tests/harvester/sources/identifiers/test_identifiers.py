@@ -1,3 +1,5 @@
+"""An item is identified by what it states and what its address and title yield."""
+
 from __future__ import annotations
 
 from dataclasses import replace

@@ -1,3 +1,5 @@
+"""Titles identify a work only together with who and when."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,5 @@
+"""All addresses of a page have one canonical form."""
+
 from __future__ import annotations
 
 import pytest

@@ -45,8 +45,8 @@ class Talker:
     def _talk(self, connection: socket.socket) -> None:
         with suppress(OSError), connection:
             while data := connection.recv(65536):
-                if any(word in data for word in GREETINGS):
-                    connection.sendall(b"+OK\r\n")
+                if greetings := sum(data.count(b"\r\n" + word + b"\r\n") for word in GREETINGS):
+                    connection.sendall(b"+OK\r\n" * greetings)
                     continue
                 self.asked.append(data)
                 reply = self.replies.pop(0) if self.replies else SILENCE

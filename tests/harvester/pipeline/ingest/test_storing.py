@@ -1,4 +1,4 @@
-"""Ingest stores each entry once, keeps its place with it, and lets nobody else's failure stop a source."""
+"""Each entry is stored once, with what it has, and the place is kept with it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
-from django.utils import timezone
 
-from harvester.errors import FetchError, FetchFailure
 from harvester.models import (
     Artifact,
     ArtifactKind,
@@ -18,14 +16,11 @@ from harvester.models import (
     Identifier,
     IdentifierScheme,
     Relationship,
-    Run,
-    RunStatus,
     Source,
-    SourceState,
 )
-from harvester.pipeline import ingest, same_work
+from harvester.pipeline import same_work
+from harvester.pipeline.ingest import storing
 from harvester.sources.base import Author, Item, Page
-from tests.fakes import FakeWeb, rss, rss_item
 
 pytestmark = pytest.mark.django_db
 
@@ -51,20 +46,8 @@ def an_item(external_id: str = "1", **fields: object) -> Item:
     return Item(**defaults | fields)
 
 
-def store(source: Source, *items: Item, cursor: dict[str, str] | None = None) -> ingest.Stored:
-    return ingest.store(source, items, Page(items=items, cursor=cursor or {}))
-
-
-def a_run() -> Run:
-    now = timezone.now()
-    return Run.objects.create(status=RunStatus.RUNNING, started_at=now, heartbeat_at=now)
-
-
-def fetch(web: FakeWeb, *sources: Source, **options: object) -> list[ingest.SourceReport]:
-    return ingest.process(sources, web, run=a_run(), **options)
-
-
-# --- storing --------------------------------------------------------------------------------------------------------
+def store(source: Source, *items: Item, cursor: dict[str, str] | None = None) -> storing.Stored:
+    return storing.store(source, items, Page(items=items, cursor=cursor or {}))
 
 
 def test_a_new_entry_is_stored_with_what_it_has() -> None:
@@ -83,7 +66,7 @@ def test_the_same_entry_again_changes_nothing() -> None:
     source = a_source()
     store(source, an_item())
     Artifact.objects.update(stage=ArtifactStage.SCORED)
-    assert store(source, an_item()) == ingest.Stored()
+    assert store(source, an_item()) == storing.Stored()
     assert Artifact.objects.get().stage == ArtifactStage.SCORED
 
 
@@ -103,7 +86,20 @@ def test_a_changed_entry_is_written_over_and_waits_for_the_stages_again() -> Non
 def test_a_change_in_raw_alone_is_no_news() -> None:
     source = a_source()
     store(source, an_item(raw={"position": 1}))
-    assert store(source, an_item(raw={"position": 2})) == ingest.Stored()
+    assert store(source, an_item(raw={"position": 2})) == storing.Stored()
+
+
+def test_a_new_stamp_alone_is_no_news() -> None:
+    source = a_source()
+    store(source, an_item(updated_at=PUBLISHED))
+    assert store(source, an_item(updated_at=PUBLISHED + timedelta(days=1))) == storing.Stored()
+
+
+def test_an_older_version_never_replaces_a_newer() -> None:
+    source = a_source()
+    store(source, an_item(title="The third version", updated_at=PUBLISHED + timedelta(days=3)))
+    assert store(source, an_item(title="The first version", updated_at=PUBLISHED)) == storing.Stored()
+    assert Artifact.objects.get().title == "The third version"
 
 
 def test_the_same_id_in_two_sources_is_two_artifacts() -> None:
@@ -124,7 +120,7 @@ def test_an_undated_entry_is_dated_by_our_first_sight_and_says_so() -> None:
     first = Artifact.objects.get()
     assert first.published_at == first.first_seen_at
     assert not first.is_dated
-    assert store(source, an_item(published_at=None)) == ingest.Stored()
+    assert store(source, an_item(published_at=None)) == storing.Stored()
 
 
 def test_the_place_is_kept_with_the_items() -> None:
@@ -176,107 +172,7 @@ def test_links_that_rested_on_a_withdrawn_identifier_fall() -> None:
     assert Relationship.objects.count() == 0
 
 
-# --- fetching -------------------------------------------------------------------------------------------------------
-
-
-def test_one_failing_source_does_not_stop_the_others() -> None:
-    bad, good = a_source("Bad"), a_source("Good")
-    web = FakeWeb({good.url: rss(rss_item("1"), rss_item("2"))})
-    first, second = fetch(web, bad, good)
-    assert (first.outcome, first.errors) == ("failed", 1)
-    assert (second.outcome, second.created) == ("fetched", 2)
-
-
-def test_a_failure_is_kept_in_words_and_backs_off() -> None:
-    source = a_source(interval_seconds=600)
-    fetch(FakeWeb(), source)
-    source.refresh_from_db()
-    assert source.failure_reason == FetchFailure.NAME_NOT_RESOLVED
-    assert "not known here" in source.failure_detail
-    assert source.consecutive_failures == 1
-    first_wait = source.next_fetch_at - timezone.now()
-    fetch(FakeWeb(), source)
-    source.refresh_from_db()
-    assert source.next_fetch_at - timezone.now() > first_wait * 1.5
-
-
-def test_a_success_forgets_the_failures() -> None:
-    source = a_source(consecutive_failures=3, failure_reason="timed_out", failure_detail="slow")
-    fetch(FakeWeb({source.url: rss(rss_item("1"))}), source)
-    source.refresh_from_db()
-    assert (source.consecutive_failures, source.failure_reason, source.failure_detail) == (0, "", "")
-    assert source.state_word == "fine"
-
-
-def test_a_permanent_failure_is_not_asked_again_for_a_day() -> None:
-    source = a_source()
-    fetch(FakeWeb({source.url: FetchError(FetchFailure.NOT_A_FEED, "This is a page.", permanent=True)}), source)
-    source.refresh_from_db()
-    assert source.next_fetch_at > timezone.now() + timedelta(hours=23)
-
-
-def test_retry_after_is_obeyed_even_by_a_run_that_was_asked_for() -> None:
-    source = a_source()
-    busy = FetchError(FetchFailure.HTTP_STATUS, "Busy.", status=503, retry_after_seconds=3600)
-    web = FakeWeb({source.url: busy})
-    fetch(web, source)
-    (report,) = fetch(web, source)
-    assert report.outcome == "waiting"
-    assert len(web.asked) == 1
-
-
-def test_an_unexpected_error_is_a_failure_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    source = a_source()
-
-    class Broken:
-        def get(self, url: str, *, headers: object = None) -> None:
-            raise ZeroDivisionError
-
-    (report,) = fetch(Broken(), source)
-    assert report.outcome == "failed"
-    source.refresh_from_db()
-    assert source.failure_reason == FetchFailure.UNEXPECTED
-
-
-def test_a_source_that_another_run_fetches_is_left_to_it() -> None:
-    source = a_source()
-    Source.objects.update(claimed_by=a_run())
-    (report,) = fetch(FakeWeb(), source)
-    assert report.outcome == "busy"
-
-
-def test_a_source_of_a_run_that_lost_its_worker_is_taken_over() -> None:
-    source = a_source()
-    dead = a_run()
-    Run.objects.filter(pk=dead.pk).update(heartbeat_at=timezone.now() - timedelta(minutes=6))
-    Source.objects.update(claimed_by=dead)
-    (report,) = fetch(FakeWeb({source.url: rss(rss_item("1"))}), source)
-    assert report.created == 1
-
-
-def test_the_claim_ends_with_the_fetch() -> None:
-    source = a_source()
-    fetch(FakeWeb({source.url: rss()}), source)
-    fetch(FakeWeb(), source)
-    source.refresh_from_db()
-    assert source.claimed_by is None
-
-
-def test_a_source_removed_meanwhile_is_no_failure() -> None:
-    source = a_source()
-    Source.objects.all().delete()
-    (report,) = fetch(FakeWeb(), source)
-    assert report.outcome == "gone"
-
-
-def test_pending_is_what_is_active_and_due() -> None:
-    due = a_source("Due")
-    a_source("Later", next_fetch_at=timezone.now() + timedelta(hours=1))
-    a_source("Paused", state=SourceState.PAUSED)
-    assert list(ingest.pending()) == [due]
-
-
-def test_the_hash_covers_every_field_but_raw() -> None:
+def test_the_hash_covers_what_is_kept() -> None:
     item = an_item()
     changes = [
         {"kind": ArtifactKind.POST},
@@ -285,10 +181,9 @@ def test_the_hash_covers_every_field_but_raw() -> None:
         {"text": "Other"},
         {"authors": (Author("Ada Example", "Lab"),)},
         {"published_at": PUBLISHED + timedelta(seconds=1)},
-        {"updated_at": PUBLISHED},
         {"identifiers": ((IdentifierScheme.DOI, "10.5555/a"),)},
         {"engagement": {"comments": 1}},
         {"metadata": {"version": 2}},
     ]
-    hashes = {ingest.content_hash(replace(item, **change)) for change in changes}
-    assert len(hashes | {ingest.content_hash(item)}) == len(changes) + 1
+    hashes = {storing.content_hash(replace(item, **change)) for change in changes}
+    assert len(hashes | {storing.content_hash(item)}) == len(changes) + 1

@@ -1,0 +1,158 @@
+"""Fetches the sources and stores what they give, page by page, together with where the reading stands."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from harvester.clients.http import HttpClient
+from harvester.errors import FetchError, FetchFailure
+from harvester.models import Run, Source, SourceState
+from harvester.pipeline.ingest.storing import keep_place, storable, store
+from harvester.pipeline.stage import Progress, SourceReport, Unwatched
+from harvester.queries.statistics import Growth
+from harvester.sources import source_module
+from harvester.sources.base import Page
+
+logger = logging.getLogger(__name__)
+
+NAME = "ingest"
+
+LONGEST_BACK_OFF = timedelta(hours=24)
+MESSAGES_KEPT = 5
+
+
+def pending() -> QuerySet[Source]:
+    """Active sources whose next fetch is due, the longest waiting first."""
+    due = Source.objects.filter(state=SourceState.ACTIVE, next_fetch_at__lte=timezone.now())
+    return due.order_by("next_fetch_at", "id")
+
+
+def process(
+    sources: Iterable[Source],
+    client: HttpClient,
+    *,
+    run: Run,
+    since: datetime | None = None,
+    limit: int | None = None,
+    progress: Progress | None = None,
+) -> list[SourceReport]:
+    """Fetch each source in turn; one that fails never stops the others.
+
+    ``since`` leaves out what was published and last changed earlier, ``limit`` ends each source after so many entries.
+    """
+    watcher = progress or Unwatched()
+    reports = []
+    for source in sources:
+        report = _fetch(source, client, run=run, since=since, limit=limit, progress=watcher)
+        reports.append(report)
+        run.source_reports = [*run.source_reports, report.as_json()]
+        run.heartbeat_at = timezone.now()
+        run.save(update_fields=["source_reports", "heartbeat_at"])
+    return reports
+
+
+def _fetch(
+    source: Source,
+    client: HttpClient,
+    *,
+    run: Run,
+    since: datetime | None,
+    limit: int | None,
+    progress: Progress,
+) -> SourceReport:
+    report = SourceReport(source.name)
+    refusal = _claim(source, run)
+    if refusal is not None:
+        progress.advance(0, f"{source.name}: {refusal.messages[0]}")
+        return refusal
+    minimum_seconds, growth = 0, Growth()
+    try:
+        for page in source_module(source.kind).fetch(source, client, since=since, limit=limit):
+            before, report = report, _take(source, page, report)
+            growth.add(report.created - before.created)
+            minimum_seconds = max(minimum_seconds, page.min_interval_seconds)
+            run.touch()
+            progress.advance(len(page.items), source.name)
+    except FetchError as error:
+        return _failed(source, report, error)
+    except Exception:
+        logger.exception("source failed unexpectedly", extra={"source": source.name})
+        return _failed(
+            source, report, FetchError(FetchFailure.UNEXPECTED, "Unexpected error; the log has the details.")
+        )
+    _succeeded(source, minimum_seconds)
+    return report
+
+
+def _take(source: Source, page: Page, report: SourceReport) -> SourceReport:
+    if page.not_modified:
+        keep_place(source, page)
+        return replace(report, outcome="unchanged")
+    stored = store(source, page.items, page)
+    rejections = page.rejections + stored.rejections
+    messages = (f"{rejection.external_id or 'an entry'}: {rejection.reason}" for rejection in rejections)
+    return replace(
+        report,
+        fetched=report.fetched + len(page.items),
+        created=report.created + stored.created,
+        updated=report.updated + stored.updated,
+        errors=report.errors + len(rejections),
+        messages=(*report.messages, *messages)[:MESSAGES_KEPT],
+    )
+
+
+def _claim(source: Source, run: Run) -> SourceReport | None:
+    """Take the source for this run; a report that says why not if another run holds it or it wants to be left alone."""
+    with transaction.atomic():
+        current = Source.objects.select_for_update(of=("self",)).filter(pk=source.pk).first()
+        if current is None:
+            return SourceReport(source.name, outcome="gone", messages=("removed meanwhile",))
+        holder = current.claimed_by
+        if holder is not None and holder.pk != run.pk and holder.is_working:
+            return SourceReport(source.name, outcome="busy", messages=(f"being fetched by run {holder.pk}",))
+        if current.leave_alone_until is not None and current.leave_alone_until > timezone.now():
+            until = f"{current.leave_alone_until:%Y-%m-%d %H:%M:%S} UTC"
+            return SourceReport(source.name, outcome="waiting", messages=(f"asked not to be called before {until}",))
+        current.claimed_by = run
+        current.last_fetch_at = timezone.now()
+        current.save(update_fields=["claimed_by", "last_fetch_at"])
+    source.refresh_from_db()
+    return None
+
+
+def _succeeded(source: Source, minimum_seconds: int) -> None:
+    now = timezone.now()
+    Source.objects.filter(pk=source.pk).update(
+        claimed_by=None,
+        last_success_at=now,
+        next_fetch_at=now + timedelta(seconds=max(source.interval_seconds, minimum_seconds)),
+        leave_alone_until=None,
+        consecutive_failures=0,
+        failure_reason="",
+        failure_detail="",
+    )
+
+
+def _failed(source: Source, report: SourceReport, error: FetchError) -> SourceReport:
+    now = timezone.now()
+    failures = source.consecutive_failures + 1
+    back_off = min(timedelta(seconds=source.interval_seconds) * 2 ** min(failures - 1, 16), LONGEST_BACK_OFF)
+    asked = timedelta(seconds=error.retry_after_seconds or 0)
+    Source.objects.filter(pk=source.pk).update(
+        claimed_by=None,
+        next_fetch_at=now + max(LONGEST_BACK_OFF if error.permanent else back_off, asked),
+        leave_alone_until=now + asked if asked else None,
+        consecutive_failures=failures,
+        failure_reason=error.reason,
+        failure_detail=storable(error.detail)[:500],
+    )
+    logger.warning("source failed", extra={"source": source.name, "reason": error.reason, "detail": error.detail})
+    messages = (error.detail, *report.messages)[:MESSAGES_KEPT]
+    return replace(report, outcome="failed", errors=report.errors + 1, messages=messages)

@@ -1,0 +1,267 @@
+"""On event loops: no thread, a deadline, and nothing left over for the next request or the next loop."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+import time
+from asyncio import AbstractEventLoop
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NoReturn
+
+import pytest
+import redis
+
+from ratelimit.bucket import Limit
+from ratelimit.errors import StoreError
+from ratelimit.stores.base import Charge, Verdict
+from ratelimit.stores.redis import RedisStore
+from ratelimit.stores.redis.loops import MOST_CONNECTIONS
+from tests.ratelimit.stores.redis.talker import CLOSE, SILENCE, Reply, talker
+from tests.services import RedisProcess
+
+KEY = "rate_limit:{somebody}:anonymous"
+SLOW = Limit(10, 3600)
+GOOD = b"*3\r\n:1795453159416624\r\n:1\r\n:1795453159417603\r\n"
+READ, CONNECT = 0.05, 0.25
+GRACE = 0.2  # seconds that a busy machine may add
+
+MakeStore = Callable[..., RedisStore]
+
+
+@pytest.fixture
+def operator(redis_url: str) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(redis_url, client_name="operator") as client:
+        yield client
+
+
+def others(operator: redis.Redis) -> int:
+    """How many connections there are besides the operator's."""
+    return sum(client["name"] != "operator" for client in operator.client_list())
+
+
+def left(verdict: Verdict) -> int:
+    return (verdict.limit.capacity_us - max(verdict.arrival_us - verdict.now_us, 0)) // verdict.limit.interval_us
+
+
+async def take(store: RedisStore, cost: int = 1, key: str = KEY) -> Verdict:
+    return (await store.atake([Charge(key, SLOW, cost)]))[0]
+
+
+async def reason(store: RedisStore) -> str:
+    with pytest.raises(StoreError) as caught:
+        await take(store)
+    return caught.value.reason
+
+
+def test_a_hot_request_needs_no_thread(redis_url: str, make_redis_store: MakeStore) -> None:
+    store = make_redis_store(redis_url)
+
+    def no_thread(*_: object, **__: object) -> NoReturn:
+        raise AssertionError("a thread was asked for")
+
+    async def story() -> None:
+        await take(store)
+        loop: Any = asyncio.get_running_loop()
+        loop.run_in_executor = no_thread
+        before = threading.active_count()
+        for remaining in (8, 7, 6):
+            assert left(await take(store)) == remaining
+        assert threading.active_count() == before
+
+    asyncio.run(story())
+
+
+def test_connections_are_bounded_and_end_with_their_loop(
+    redis_url: str, operator: redis.Redis, make_redis_store: MakeStore
+) -> None:
+    store = make_redis_store(redis_url)
+
+    async def story() -> int:
+        verdicts = await asyncio.gather(*(take(store) for _ in range(300)))
+        assert sum(verdict.allowed for verdict in verdicts) == 10
+        return others(operator)
+
+    for _ in range(2):
+        assert 1 <= asyncio.run(story()) <= MOST_CONNECTIONS
+        store.reset([KEY])
+        store.close()  # the connection of this thread
+        _until(lambda: others(operator) == 0)
+
+
+def test_a_loop_that_is_thrown_away_is_forgotten(redis_url: str, make_redis_store: MakeStore) -> None:
+    store = make_redis_store(redis_url)
+    loops: dict[AbstractEventLoop, Any] = store._transport()._loops._pools  # type: ignore[attr-defined]
+    loop = asyncio.new_event_loop()
+    assert loop.run_until_complete(take(store)).allowed
+    assert list(loops) == [loop]
+    for pool, _ in loops.values():
+        loop.run_until_complete(pool.close())  # what the end of the process would do; else Python warns
+    loop.close()  # without a word to its generators
+    asyncio.run(take(store))
+    assert not loops
+    gc.collect()
+
+
+def test_loops_in_several_threads_do_not_meet(redis_url: str, make_redis_store: MakeStore) -> None:
+    store = make_redis_store(redis_url)
+
+    async def story() -> int:
+        return sum([(await take(store)).allowed for _ in range(20)])
+
+    with ThreadPoolExecutor(6) as threads:
+        assert sum(threads.map(lambda _: asyncio.run(story()), range(6))) == 10
+
+
+def test_closing_the_store_closes_the_pool_of_a_running_loop(
+    redis_url: str, operator: redis.Redis, make_redis_store: MakeStore
+) -> None:
+    store = make_redis_store(redis_url)
+
+    async def story() -> None:
+        await take(store)
+        assert others(operator) == 1
+        store.close()
+        deadline = time.monotonic() + 10
+        while others(operator):
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.01)
+        assert left(await take(store)) == 8
+
+    asyncio.run(story())
+
+
+def test_a_flushed_script_is_loaded_again(redis_url: str, operator: redis.Redis, make_redis_store: MakeStore) -> None:
+    store = make_redis_store(redis_url)
+
+    async def story() -> None:
+        for remaining in (9, 8):
+            operator.script_flush()
+            assert left(await take(store)) == remaining
+
+    asyncio.run(story())
+
+
+def test_a_killed_connection_is_noticed_before_anything_is_sent(
+    redis_url: str, operator: redis.Redis, make_redis_store: MakeStore
+) -> None:
+    store = make_redis_store(redis_url)
+
+    async def story() -> None:
+        for remaining in (9, 8, 7):
+            assert left(await take(store)) == remaining
+            operator.client_kill_filter(_type="normal", skipme=True)
+            await asyncio.sleep(0.02)  # the loop hears of it
+
+    asyncio.run(story())
+
+
+def test_a_server_that_hangs_is_waited_for_no_longer_than_the_timeout(
+    own_redis: RedisProcess, make_redis_store: MakeStore
+) -> None:
+    store = make_redis_store(own_redis.url, READ, CONNECT)
+
+    async def story() -> None:
+        await take(store)
+        own_redis.hang()
+        begin = time.monotonic()
+        reasons = await asyncio.gather(*(reason(store) for _ in range(MOST_CONNECTIONS + 20)))
+        assert time.monotonic() - begin < 2 * READ + GRACE
+        assert set(reasons) == {"timeout"}
+        own_redis.go_on()
+
+    asyncio.run(story())
+
+
+def test_what_may_have_run_is_not_sent_again(own_redis: RedisProcess, make_redis_store: MakeStore) -> None:
+    store, patient = make_redis_store(own_redis.url, READ, CONNECT), make_redis_store(own_redis.url)
+
+    async def story() -> None:
+        await take(store)
+        own_redis.hang()
+        assert await reason(store) == "timeout"
+        own_redis.go_on()
+        assert left(await take(patient)) == 7
+
+    asyncio.run(story())
+
+
+def test_a_loop_that_was_held_up_reads_its_answers_before_it_gives_up(
+    redis_url: str, make_redis_store: MakeStore
+) -> None:
+    store = make_redis_store(redis_url, READ, CONNECT)
+
+    async def hold_up() -> None:
+        time.sleep(3 * READ)  # noqa: ASYNC251 - a view that does not know better
+
+    async def story() -> None:
+        await asyncio.gather(*(take(store) for _ in range(5)))  # connections are there
+        for _ in range(5):
+            verdicts = await asyncio.gather(take(store), take(store), hold_up())
+            assert all(verdict is None or verdict.backend == "redis" for verdict in verdicts)
+
+    asyncio.run(story())
+
+
+def test_a_cancelled_request_leaves_no_answer_behind(own_redis: RedisProcess, make_redis_store: MakeStore) -> None:
+    store = make_redis_store(own_redis.url)
+
+    async def story() -> None:
+        await take(store)
+        own_redis.hang()
+        waiting = [asyncio.create_task(take(store, cost=3)) for _ in range(3)]
+        await asyncio.sleep(0.05)
+        for task in waiting:
+            task.cancel()
+        ended = await asyncio.gather(*waiting, return_exceptions=True)
+        assert {type(end) for end in ended} == {asyncio.CancelledError}
+        own_redis.go_on()
+        answers = await asyncio.gather(*(take(store, key=f"{KEY}{number}") for number in range(40)))
+        assert {left(verdict) for verdict in answers} == {9}
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("reply", "word"),
+    [
+        (b"-READONLY You can't write against a read only replica.\r\n", "readonly"),
+        (b"-OOM command not allowed when used memory > 'maxmemory'.\r\n", "oom"),
+        (b"-MOVED 1234 127.0.0.1:7001\r\n", "moved"),
+        (b"-LOADING Redis is loading the dataset in memory\r\n", "loading"),
+        (b"-WRONGTYPE Operation against a key holding the wrong kind of value\r\n", "wrongtype"),
+        (b"-10.0.0.1 is who asked\r\n", "error"),
+        (b"+OK\r\n", "garbage"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "garbage"),
+        (b"*3\r\n:1\r\n:1\r\n$1\r\nx\r\n", "garbage"),
+        (b"*2\r\n:1\r\n:1\r\n", "garbage"),
+        (GOOD[:-12], "timeout"),
+        (SILENCE, "timeout"),
+        ([GOOD[:20], CLOSE], "closed"),
+        ([CLOSE], "closed"),
+    ],
+)
+def test_anything_but_the_numbers_is_one_word_and_a_new_connection(
+    make_redis_store: MakeStore, reply: Reply, word: str
+) -> None:
+    async def story(store: RedisStore) -> None:
+        assert await reason(store) == word
+        assert (await take(store)).arrival_us == 1795453159417603
+
+    with talker(reply, GOOD) as server:
+        asyncio.run(story(make_redis_store(server.url, READ, CONNECT)))
+        assert (len(server.asked), server.connections) == (2, 2)
+
+
+def test_a_server_that_is_not_there_refuses(own_redis: RedisProcess, make_redis_store: MakeStore) -> None:
+    own_redis.kill()
+    assert asyncio.run(reason(make_redis_store(own_redis.url))) == "refused"
+
+
+def _until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
