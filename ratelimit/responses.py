@@ -59,7 +59,10 @@ def detail(decision: Decision) -> str:
 def _prefers_page(request: HttpRequest) -> bool:
     if len(request.META.get("HTTP_ACCEPT", "")) > _LONGEST_ACCEPT:
         return False
-    return request.get_preferred_type([_PROBLEM, _JSON, _HTML]) == _HTML
+    try:
+        return request.get_preferred_type([_PROBLEM, _JSON, _HTML]) == _HTML
+    except (LookupError, ValueError):  # Django meets a parameter in a charset that nobody knows
+        return False
 
 
 def _page(decision: Decision) -> HttpResponse:
