@@ -121,23 +121,27 @@ def require_postgresql() -> str:
 
 
 class RedisProcess:
-    """A redis-server of the test's own, to be killed, stopped and started again on its port."""
+    """A redis-server of the test's own, to be killed, stopped and started again on its port.
 
-    def __init__(self, *options: str) -> None:
+    With a ``settings`` file it is a Sentinel.
+    """
+
+    def __init__(self, *options: str, settings: Path | None = None) -> None:
         binary = _binary("redis-server")
         if binary is None:
             _missing("no redis-server binary is on PATH")
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
-        where = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", _scratch]
-        self._command = [binary, *where, "--save", "", "--appendonly", "no", *options]
+        kind = ["--save", "", "--appendonly", "no"] if settings is None else [str(settings), "--sentinel"]
+        self._command = [binary, *kind, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", _scratch, *options]
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + START_TIMEOUT_SECONDS
         while not _listens(self.port):
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline or self._process.poll() is not None:
+                self.kill()
                 _missing("redis-server does not start here")
             time.sleep(0.01)
 
@@ -160,9 +164,9 @@ class RedisProcess:
 
 
 @contextlib.contextmanager
-def redis_process(*options: str) -> Iterator[RedisProcess]:
+def redis_process(*options: str, settings: Path | None = None) -> Iterator[RedisProcess]:
     """A running one; skips the test where there is no binary, or fails if required."""
-    server = RedisProcess(*options)
+    server = RedisProcess(*options, settings=settings)
     server.start()
     try:
         yield server

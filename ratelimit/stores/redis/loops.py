@@ -58,12 +58,9 @@ class LoopPools:
         patience = _at_most(self._read_timeout_seconds) if pool.is_busy else contextlib.nullcontext()
         try:
             async with patience, pool.connection() as connection, _at_most(self._read_timeout_seconds):
-                answer = await _ask(connection, call)
+                return _numbers(await _ask(connection, call), 1 + 2 * len(keys))
         except (RedisError, OSError, ValueError) as error:
             raise StoreError(reason_of(error)) from error
-        if not isinstance(answer, list) or [type(number) for number in answer] != [int] * (1 + 2 * len(keys)):
-            raise StoreError("garbage")
-        return answer
 
     def close(self) -> None:
         """Each loop closes its pool when it comes to it."""
@@ -133,6 +130,12 @@ async def _ask(connection: AbstractConnection, call: bytes) -> object:
     except NoScriptError:  # a new server, or SCRIPT FLUSH: nothing has run
         await connection.send_packed_command([in_full(call)], check_health=False)
         return await connection.read_response()
+
+
+def _numbers(answer: object, count: int) -> list[int]:
+    if not isinstance(answer, list) or [type(number) for number in answer] != [int] * count:
+        raise ValueError("not the numbers expected")
+    return answer
 
 
 class _at_most:  # noqa: N801 - reads as the sentence it makes

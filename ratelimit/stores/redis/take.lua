@@ -32,10 +32,11 @@ for i, key in ipairs(KEYS) do
     answer[2 * i + 1] = starts[i]
     write = cut[i] -- a denial writes nothing, but what came from a wrong clock must begin to refill
   end
-  local ahead = answer[2 * i + 1] - now
-  if write and ahead > 0 then
-    -- '%.0f', because Lua's own conversion keeps 14 digits; the key expires when its bucket is full
-    redis.call('SET', key, string.format('%.0f', now + ahead), 'PX', string.format('%.0f', math.ceil(ahead / 1000)))
+  local arrival = answer[2 * i + 1]
+  if write and arrival > now then
+    -- '%.0f', because Lua's own conversion keeps 14 digits. PXAT, because PX counts from a clock that may be 1 ms behind
+    -- TIME, and a key that goes before its bucket is full lets too much through.
+    redis.call('SET', key, string.format('%.0f', arrival), 'PXAT', string.format('%.0f', math.ceil(arrival / 1000)))
   elseif write then
     redis.call('DEL', key)
   end

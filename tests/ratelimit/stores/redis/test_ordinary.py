@@ -1,0 +1,244 @@
+"""Caches that are no plain pool: Sentinel, Cluster, sharded; and Django's own backend."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from django.core.cache.backends.redis import RedisCache as DjangoRedisCache
+from redis.cluster import RedisCluster
+
+from ratelimit.bucket import Limit
+from ratelimit.errors import StoreError
+from ratelimit.stores.base import Charge
+from ratelimit.stores.redis import RedisStore, speaks_redis
+from ratelimit.stores.redis.ordinary import OrdinaryClients
+from tests.ratelimit.stores.caches import cache_at
+from tests.services import RedisProcess, free_port, redis_process
+
+KEY = "rate_limit:{somebody}:anonymous"
+SLOW = Limit(10, 3600)
+PATIENT = 5.0
+CLIENTS = [f"rate_limit:{{client-{number}}}:anonymous" for number in range(40)]
+
+
+def ten_of(store: RedisStore) -> None:
+    """Ten tokens, whatever way they are asked for."""
+    assert isinstance(store._transport(), OrdinaryClients)
+    assert store.take_one(KEY, SLOW, 4).allowed
+    assert [verdict.allowed for verdict in store.take([Charge(KEY, SLOW, 3), Charge(KEY + "2", SLOW)])] == [True, True]
+    assert asyncio.run(store.atake([Charge(KEY, SLOW, 3)]))[0].allowed
+    assert not store.take_one(KEY, SLOW).allowed
+    for key in CLIENTS:
+        store.take_one(key, SLOW, 2)
+    verdicts = store.peek([Charge(key, SLOW, 9) for key in CLIENTS])
+    assert {(verdict.allowed, verdict.arrival_us > verdict.now_us) for verdict in verdicts} == {(False, True)}
+    store.refund([Charge(KEY, SLOW, 1)], "redis")
+    assert store.take_one(KEY, SLOW).allowed
+    assert store.reset([*CLIENTS, KEY, "rate_limit:{nobody}:anonymous"]) == len(CLIENTS) + 1
+    assert store.take_one(KEY, SLOW, 10).allowed
+
+
+# --- Sentinel --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def sentinel(own_redis: RedisProcess, tmp_path: Path) -> Iterator[RedisProcess]:
+    """One that watches ``own_redis`` as “buckets”."""
+    settings = tmp_path / "sentinel.conf"
+    settings.write_text(f"sentinel monitor buckets 127.0.0.1 {own_redis.port} 1\n")
+    with redis_process(settings=settings) as server:
+        yield server
+
+
+def sentinel_cache(sentinel: RedisProcess) -> Any:
+    return cache_at(
+        "redis://buckets/0",
+        CLIENT_CLASS="django_redis.client.SentinelClient",
+        CONNECTION_FACTORY="django_redis.pool.SentinelConnectionFactory",
+        SENTINELS=[("127.0.0.1", sentinel.port)],
+    )
+
+
+def test_the_master_that_sentinels_name_is_asked(sentinel: RedisProcess) -> None:
+    with closing(RedisStore(sentinel_cache(sentinel), PATIENT, PATIENT)) as store:
+        ten_of(store)
+        assert store.eviction_policy() == "noeviction"
+
+
+def test_nobody_waits_longer_than_our_timeouts_for_a_master_or_its_sentinels(
+    own_redis: RedisProcess, sentinel: RedisProcess
+) -> None:
+    with closing(RedisStore(sentinel_cache(sentinel))) as store:
+        store.take_one(KEY, SLOW)
+        own_redis.hang()
+        assert _time_of_failure(store) < 0.25
+        sentinel.hang()
+        assert _time_of_failure(store) < 0.4
+        sentinel.go_on()
+        own_redis.go_on()
+    with closing(RedisStore(sentinel_cache(sentinel), PATIENT, PATIENT)) as store:
+        assert store.take_one(KEY, SLOW, 8).allowed  # what timed out was sent once
+        assert not store.take_one(KEY, SLOW).allowed
+
+
+def _time_of_failure(store: RedisStore) -> float:
+    begin = time.monotonic()
+    with pytest.raises(StoreError):
+        store.take_one(KEY, SLOW)
+    return time.monotonic() - begin
+
+
+# --- Cluster ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[list[RedisProcess]]:
+    """Two nodes, each with half of the slots."""
+
+    def node(name: str) -> list[str]:
+        files = ["--cluster-config-file", str(tmp_path / name)]
+        return ["--cluster-enabled", "yes", "--cluster-port", str(free_port()), *files]
+
+    with (
+        redis_process(*node("one")) as one,
+        redis_process(*node("two")) as two,
+        redis.Redis.from_url(one.url) as first,
+        redis.Redis.from_url(two.url) as second,
+    ):
+        first.execute_command("CLUSTER ADDSLOTSRANGE", 0, 8191)
+        second.execute_command("CLUSTER ADDSLOTSRANGE", 8192, 16383)
+        bus = first.config_get("cluster-port")["cluster-port"]
+        second.execute_command("CLUSTER MEET", "127.0.0.1", one.port, bus)
+        deadline = time.monotonic() + 20
+        while any(
+            int(node.cluster("info")["cluster_known_nodes"]) < 2 or node.cluster("info")["cluster_state"] != "ok"
+            for node in (first, second)
+        ):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        yield [one, two]
+
+
+class ClusterClient:
+    """What a project puts into CLIENT_CLASS to have its cache on a cluster."""
+
+    def __init__(self, server: list[str], params: object, backend: object) -> None:
+        self._server = server[0]
+        self._client: RedisCluster | None = None
+
+    def get_client(self, write: bool = True) -> RedisCluster:
+        if self._client is None:
+            self._client = RedisCluster.from_url(self._server)
+        return self._client
+
+
+def cluster_cache(url: str) -> Any:
+    cache = cache_at(url, CLIENT_CLASS=f"{__name__}.ClusterClient")
+    cache._client = ClusterClient([url], {}, cache)
+    return cache
+
+
+def test_a_cluster_is_asked_where_each_client_lives(cluster: list[RedisProcess]) -> None:
+    with closing(RedisStore(cluster_cache(cluster[0].url), PATIENT, PATIENT)) as store:
+        ten_of(store)
+        store.take([Charge(key, SLOW) for key in CLIENTS[:1]])
+        assert store.eviction_policy() == "noeviction"
+
+
+def test_keys_of_one_call_share_a_slot(cluster: list[RedisProcess]) -> None:
+    with closing(RedisStore(cluster_cache(cluster[0].url), PATIENT, PATIENT)) as store:
+        with pytest.raises(StoreError):
+            store.take([Charge(key, SLOW) for key in CLIENTS])
+        assert store.take_one(CLIENTS[0], SLOW, 10).allowed
+
+
+# --- sharded, and Django's own ---------------------------------------------------------------------------------------
+
+
+def test_a_sharded_cache_is_asked_where_each_client_lives(running_redis: RedisProcess) -> None:
+    urls = [running_redis.url.removesuffix("/0") + f"/{number}" for number in (5, 6, 7)]
+    for url in urls:
+        with redis.Redis.from_url(url) as client:
+            client.flushdb()
+    cache = cache_at(urls[0], CLIENT_CLASS="django_redis.client.ShardClient")
+    cache._server = urls
+    with closing(RedisStore(cache, PATIENT, PATIENT)) as store:
+        ten_of(store)
+        for key in CLIENTS:
+            store.take_one(key, SLOW)
+    with redis.Redis.from_url(urls[0]) as client:
+        assert 0 < client.dbsize() < len(CLIENTS)
+
+
+def test_djangos_own_backend_will_do(redis_url: str) -> None:
+    cache = DjangoRedisCache(redis_url, {})
+    assert speaks_redis(cache)
+    with closing(RedisStore(cache, PATIENT, PATIENT)) as store:
+        assert not isinstance(store._transport(), OrdinaryClients)
+        assert [store.take_one(KEY, SLOW, 4).allowed for _ in range(3)] == [True, True, False]
+
+
+def test_djangos_own_backend_with_a_special_pool_will_do_too(redis_url: str) -> None:
+    cache = DjangoRedisCache(redis_url, {"OPTIONS": {"pool_class": "tests.ratelimit.stores.caches.SpecialPool"}})
+    with closing(RedisStore(cache, PATIENT, PATIENT)) as store:
+        ten_of(store)
+        clients = store._transport()
+        assert isinstance(clients, OrdinaryClients)
+        assert len(clients._copies) == 1
+
+
+def test_a_cache_that_cannot_make_its_client_is_a_reason() -> None:
+    with pytest.raises(StoreError, match=r"^unusable$"):
+        RedisStore(cache_at("redis://buckets/0", CONNECTION_FACTORY="nowhere.Factory")).take_one(KEY, SLOW)
+
+
+# --- faults ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_client_sends_nothing_twice_and_keeps_our_timeouts(own_redis: RedisProcess) -> None:
+    options: dict[str, Any] = {
+        "CONNECTION_POOL_CLASS": "tests.ratelimit.stores.caches.SpecialPool",
+        "CONNECTION_POOL_KWARGS": {"retry_on_timeout": True},
+        "SOCKET_TIMEOUT": 30,
+    }
+    with (
+        closing(RedisStore(cache_at(own_redis.url, **options))) as store,
+        closing(RedisStore(cache_at(own_redis.url, **options), PATIENT, PATIENT)) as patient,
+    ):
+        store.take_one(KEY, SLOW)
+        own_redis.hang()
+        begin = time.monotonic()
+        with pytest.raises(StoreError, match=r"^timeout$"):
+            store.take_one(KEY, SLOW)
+        assert time.monotonic() - begin < 0.25
+        own_redis.go_on()
+        assert patient.take_one(KEY, SLOW, 8).allowed
+        assert not patient.take_one(KEY, SLOW).allowed
+
+
+def test_what_the_server_says_is_one_word(own_redis: RedisProcess) -> None:
+    options = {"CONNECTION_POOL_CLASS": "tests.ratelimit.stores.caches.SpecialPool"}
+    with closing(RedisStore(cache_at(own_redis.url, **options), PATIENT, PATIENT)) as store:
+        with redis.Redis.from_url(own_redis.url) as operator:
+            operator.config_set("maxmemory", 1)
+            with pytest.raises(StoreError, match=r"^oom$"):
+                store.take_one(KEY, SLOW)
+            operator.config_set("maxmemory", 0)
+            operator.script_flush()
+        assert store.take_one(KEY, SLOW).allowed
+        own_redis.kill()
+        for ask in (
+            lambda: store.take_one(KEY, SLOW),
+            lambda: store.reset([KEY]),
+            lambda: store.peek([Charge(KEY, SLOW)]),
+            store.eviction_policy,
+        ):
+            with pytest.raises(StoreError, match=r"^(refused|closed)$"):
+                ask()
