@@ -166,11 +166,11 @@ class Directory:
     def _work(self) -> None:
         self._own = own = OwnConnections(rows.aliases())
         try:
-            refresh_at = monotonic()  # what was in use under an earlier thread is due
+            refresh_at = _next_refresh()
             while self._has_more(refresh_at):
                 is_due = monotonic() >= refresh_at
                 if is_due:
-                    refresh_at = monotonic() + max(conf.refresh_seconds, _SHORTEST_INTERVAL_SECONDS)
+                    refresh_at = _next_refresh()
                     self._may_try = True  # once: a silent database costs each round one deadline, not one for each row
                 if is_due or self._is_answering:  # else questions wait for the next try instead of making one each
                     self._answer_asked(own)
@@ -293,6 +293,10 @@ def get_directory() -> Directory:
 def refused_key(reason: str) -> KnownKey:
     """A key that is refused for the reason."""
     return KnownKey(None, reason)
+
+
+def _next_refresh() -> float:
+    return monotonic() + max(conf.refresh_seconds, _SHORTEST_INTERVAL_SECONDS)
 
 
 def _tier_of_all(_: str) -> str:
