@@ -33,8 +33,8 @@ _LOOP_SETTINGS = (
     *("ssl_keyfile", "ssl_certfile", "ssl_cert_reqs", "ssl_ca_certs", "ssl_ca_data", "ssl_ca_path"),
     *("ssl_check_hostname", "ssl_min_version", "ssl_ciphers", "ssl_password"),
 )
-# What a pool puts into its settings to follow a server's announcements; its objects belong to that pool.
-_POOLS_OWN = ("maint_notifications_", "maintenance_", "orig_", "oss_cluster_")
+# Retries; and what a pool puts in to follow a server's announcements, with objects that belong to it.
+_NOT_OURS = ("retry", "maint_notifications_", "maintenance_", "orig_", "oss_cluster_")
 
 
 class _Transport(Protocol):
@@ -156,12 +156,10 @@ class RedisStore:
     def _ours(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Connection settings with our timeouts, without any retry, and in the protocol without announcements."""
         return {
-            **{name: value for name, value in settings.items() if not name.startswith(_POOLS_OWN)},
+            **{name: value for name, value in settings.items() if not name.startswith(_NOT_OURS)},
             "socket_timeout": self._read_timeout_seconds,
             "socket_connect_timeout": self._connect_timeout_seconds,
             "retry": Retry(NoBackoff(), 0),
-            "retry_on_timeout": False,
-            "retry_on_error": [],
             "health_check_interval": 0,
             "protocol": 2,
         }

@@ -98,12 +98,13 @@ def _time_of_failure(store: RedisStore) -> float:
 # --- Cluster ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[list[RedisProcess]]:
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RedisProcess]]:
     """Two nodes, each with half of the slots."""
+    folder = tmp_path_factory.mktemp("cluster")
 
     def node(name: str) -> list[str]:
-        files = ["--cluster-config-file", str(tmp_path / name)]
+        files = ["--cluster-config-file", str(folder / name)]
         return ["--cluster-enabled", "yes", "--cluster-port", str(free_port()), *files]
 
     with (
@@ -140,6 +141,7 @@ class ClusterClient:
 
 
 def cluster_cache(url: str) -> Any:
+    url = url.removesuffix("/0")  # a cluster has one database
     cache = cache_at(url, CLIENT_CLASS=f"{__name__}.ClusterClient")
     cache._client = ClusterClient([url], {}, cache)
     return cache
@@ -148,12 +150,12 @@ def cluster_cache(url: str) -> Any:
 def test_a_cluster_is_asked_where_each_client_lives(cluster: list[RedisProcess]) -> None:
     with closing(RedisStore(cluster_cache(cluster[0].url), PATIENT, PATIENT)) as store:
         ten_of(store)
-        store.take([Charge(key, SLOW) for key in CLIENTS[:1]])
         assert store.eviction_policy() == "noeviction"
 
 
 def test_keys_of_one_call_share_a_slot(cluster: list[RedisProcess]) -> None:
     with closing(RedisStore(cluster_cache(cluster[0].url), PATIENT, PATIENT)) as store:
+        store.reset(CLIENTS)
         with pytest.raises(StoreError):
             store.take([Charge(key, SLOW) for key in CLIENTS])
         assert store.take_one(CLIENTS[0], SLOW, 10).allowed
