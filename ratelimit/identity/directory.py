@@ -15,7 +15,7 @@ suites whose rows live in a transaction that no other connection sees.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import timedelta
 from functools import cache, partial
@@ -44,18 +44,18 @@ QUERY_SECONDS = 1.0
 """The longest one query may take."""
 LATE_SECONDS = 1.5
 """How much longer than the refresh interval a row is believed, so that a refresh may be late by as much."""
-PAUSE_SECONDS = 1.0
-"""After somebody waited in vain nobody waits for this long, or until an answer came in time."""
 WRITE_SECONDS = 60.0
 """``last_used_at`` of a key is written no more often than this."""
 MOST_REFRESHED = 5_000
 """Rows of a kind; what was used less lately is asked for one by one when it is no longer believed."""
 _MOST_ASKED = 1_000
-_CHUNK = 500  # rows a query
+_CHUNK = 500  # rows a query, which takes about 8 ms
+_WRITE_CHUNK = 100
 _SHORTEST_INTERVAL_SECONDS = 0.05
 
 Handle = TypeVar("Handle")
 Fact = TypeVar("Fact")
+Result = TypeVar("Result")
 
 
 class Directory:
@@ -72,7 +72,7 @@ class Directory:
         self._is_answering = True
         self._may_try = True
         self._is_writing = True
-        self._paused_until = 0.0
+        self._query_began_at: float | None = None
         self._busy_at = 0.0
         self.dropped_writes = 0
         """Keys whose last use could not be written."""
@@ -115,6 +115,7 @@ class Directory:
         """The child has what the parent knew, but neither its thread nor a right to its connections."""
         self._inherited.append(self._own)  # kept, as even closing would speak on the parent's sockets
         self._own = self._thread = None
+        self._query_began_at = None
         self._wake = Condition()
         self._keys.asked, self._users.asked = {}, {}
 
@@ -125,8 +126,6 @@ class Directory:
             return AskedNow(lambda: self._read_now(shelf, handle))
 
         def give_up(reason: str) -> Fact:
-            if reason == "lookup_timeout" and seconds:
-                self._paused_until = monotonic() + PAUSE_SECONDS
             return shelf.without_answer(handle, reason if self._is_answering else "lookup_failed")
 
         with self._wake:
@@ -139,9 +138,14 @@ class Directory:
                 else:
                     shelf.asked[handle] = answer
                     self._wake.notify()
-            self._busy_at = now = monotonic()
-        seconds = LOOKUP_WAIT_SECONDS if self._is_answering and now >= self._paused_until else 0.0
-        return Asked(answer, seconds, give_up)
+            self._busy_at = monotonic()
+        return Asked(answer, self._patience(), give_up)
+
+    def _patience(self) -> float:
+        """How long it makes sense to wait: not behind a query that has kept others waiting in vain."""
+        began_at = self._query_began_at
+        is_late = began_at is not None and monotonic() > began_at + LOOKUP_WAIT_SECONDS
+        return LOOKUP_WAIT_SECONDS if self._is_answering and not is_late else 0.0
 
     def _read_now(self, shelf: Shelf[Handle, Fact], handle: Handle) -> Fact:
         try:
@@ -229,15 +233,20 @@ class Directory:
             return Unanswered("lookup_failed")
         began = monotonic()
         try:
-            found = own.run(lambda: shelf.read(handles), QUERY_SECONDS)
+            found = self._run(own, lambda: shelf.read(handles))
         except Exception as error:  # noqa: BLE001 - whatever a database or its driver throws, the thread goes on
             self._note_reading(error)
             return Unanswered("lookup_failed")
         shelf.learn(handles, found, began, conf.refresh_seconds + LATE_SECONDS)
         self._note_reading(None)
-        if monotonic() - began < LOOKUP_WAIT_SECONDS:
-            self._paused_until = 0.0
         return found
+
+    def _run(self, own: OwnConnections, query: Callable[[], Result]) -> Result:
+        self._query_began_at = monotonic()
+        try:
+            return own.run(query, QUERY_SECONDS)
+        finally:
+            self._query_began_at = None
 
     def _write_last_used(self, own: OwnConnections, used: Sequence[Entry[KnownKey]]) -> None:
         if not self._may_try:
@@ -252,17 +261,18 @@ class Directory:
             and entry.fact.identity.key is not None
         }
         ids = list(due)
-        for start in range(0, len(ids), _CHUNK):
-            chunk = ids[start : start + _CHUNK]
+        for start in range(0, len(ids), _WRITE_CHUNK):
+            chunk = ids[start : start + _WRITE_CHUNK]
             write = partial(rows.write_last_used, chunk, at, at - timedelta(seconds=WRITE_SECONDS))
             try:
-                own.run(write, QUERY_SECONDS)
+                self._run(own, write)
             except Exception as error:  # noqa: BLE001 - as above; when a key was last used is no reason to stop
                 self._note_writing(error, len(chunk))
             else:
                 self._note_writing(None, 0)
             for key_id in chunk:
                 due[key_id].written_at = now
+            self._answer_asked(own)
 
     # --- telling -----------------------------------------------------------------------------------------------------
 
