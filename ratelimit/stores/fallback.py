@@ -177,6 +177,9 @@ class FallbackStore:
             self._primary.take_one(self._probe_key, _PROBE_LIMIT)
         except StoreError:
             return False
+        except Exception:  # a mistake of ours, but without this thread there is no way back
+            logger.exception("the probe failed in a way it should not")
+            return False
         return True
 
 
