@@ -210,7 +210,7 @@ def test_while_postgresql_is_frozen_known_keys_go_on_and_after_it_changes_are_se
         writer.do("update", model="ratelimit.ApiKey", where={"prefix": revoked[4:12]}, revoked_at=REVOKED)
         frozen_at = time.monotonic()
         waits = []
-        while time.monotonic() - frozen_at < 5.5:
+        while time.monotonic() - frozen_at < 4.5:  # longer than anything is believed
             answers = [reader.do("resolve", key=key) for key in (hot, revoked)]
             assert {answer["kind"] for answer in answers} == {"api_key"}
             waits += [answer["seconds"] for answer in answers]
@@ -239,7 +239,7 @@ def test_a_locked_table_holds_up_neither_requests_nor_the_server(postgresql: str
     with psycopg.connect(postgresql) as locker, psycopg.connect(postgresql, autocommit=True) as watcher:
         locker.execute("lock table ratelimit_apikey in access exclusive mode")
         began = time.monotonic()
-        while time.monotonic() - began < 3.5:
+        while time.monotonic() - began < 2.5:
             answer = one.do("resolve", key=key)
             assert answer["kind"] == "api_key"
             assert answer["seconds"] < HOT_SECONDS
