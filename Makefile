@@ -56,7 +56,8 @@ run: install ## Serve the product on 127.0.0.1:8000 (PORT) with a worker beside 
 
 .PHONY: test
 test: $(VENV)/.installed-dev ## Run the whole suite, on SQLite and again on PostgreSQL
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --ignore tests/ratelimit
+	$(BIN)/python -m pytest tests/ratelimit --ds=tests.ratelimit.settings
 	@if $(BIN)/python -m tests.services; then \
 		echo TEST_DATABASE=postgresql $(BIN)/python -m pytest; TEST_DATABASE=postgresql $(BIN)/python -m pytest; \
 	else [ "$${REQUIRE_SERVICES:-}" != 1 ]; fi
@@ -65,14 +66,14 @@ test: $(VENV)/.installed-dev ## Run the whole suite, on SQLite and again on Post
 lint: $(VENV)/.installed-dev ## Format, lint, types, import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy harvester manage.py
+	$(BIN)/mypy harvester ratelimit manage.py
 	$(BIN)/lint-imports
 
 .PHONY: check
 check: lint ## All that CI asks: lint, migrations, deployment checks, tests, the pages in a browser
 	ENVIRONMENT=test $(BIN)/python manage.py makemigrations --check --dry-run
 	ENVIRONMENT=production SECRET_KEY=$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(60))') \
-		ALLOWED_HOSTS=harvester.example DATABASE_URL=sqlite:///var/check.sqlite3 \
+		ALLOWED_HOSTS=harvester.example DATABASE_URL=sqlite:///var/check.sqlite3 REDIS_URL=redis://redis.example \
 		$(BIN)/python manage.py check --deploy --fail-level WARNING
 	$(MAKE) test
 	$(MAKE) faces

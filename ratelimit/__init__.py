@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ratelimit.errors import InvalidLimitError, RateLimitError, StoreError, UnknownTierError
     from ratelimit.identity import Identity, VerifiedKey
     from ratelimit.limiter import RateLimiter, Scope, get_rate_limiter
-    from ratelimit.tiers import RateLimitTier
+    from ratelimit.tiers import RateLimitTier, limit_for
 
 __all__ = [
     "Decision",
@@ -28,6 +28,7 @@ __all__ = [
     "UnknownTierError",
     "VerifiedKey",
     "get_rate_limiter",
+    "limit_for",
 ]
 
 _HOMES = {
@@ -35,7 +36,7 @@ _HOMES = {
     "errors": ("InvalidLimitError", "RateLimitError", "StoreError", "UnknownTierError"),
     "identity": ("Identity", "VerifiedKey"),
     "limiter": ("RateLimiter", "Scope", "get_rate_limiter"),
-    "tiers": ("RateLimitTier",),
+    "tiers": ("RateLimitTier", "limit_for"),
 }
 
 

@@ -26,10 +26,7 @@ def denied(request: HttpRequest, decision: Decision) -> HttpResponse:
     get problem details.
     """
     response = _page(decision) if _prefers_page(request) else problem(decision)
-    if request.method == "HEAD":  # the length of what GET would bring, and nothing of it (RFC 9110, 9.3.2)
-        response["Content-Length"] = str(len(response.content))
-        response.content = b""
-    return response
+    return without_body(response) if request.method == "HEAD" else response
 
 
 def problem(decision: Decision) -> HttpResponse:
@@ -44,6 +41,13 @@ def problem(decision: Decision) -> HttpResponse:
         "violated-policies": [decision.policy],
     }
     return _uncached(HttpResponse(json.dumps(body), status=429, content_type=_PROBLEM))
+
+
+def without_body(response: HttpResponse) -> HttpResponse:
+    """For HEAD: the length of what GET would bring, and nothing of it (RFC 9110, 9.3.2)."""
+    response["Content-Length"] = str(len(response.content))
+    response.content = b""
+    return response
 
 
 def detail(decision: Decision) -> str:

@@ -13,12 +13,14 @@ from harvester.conf import HarvesterSettings
 from harvester.config.env import VARIABLES
 from harvester.models import SourceKind
 from harvester.pipeline.run import STAGES
+from ratelimit.conf import DEFAULT_TIERS, RateLimitSettings
 
 HOUSE = Path(__file__).resolve().parent.parent
 PAGES = sorted([*HOUSE.glob("*.md"), *(HOUSE / "docs").rglob("*.md")])
 SETTINGS = (HOUSE / "docs" / "reference" / "settings.md").read_text(encoding="utf-8")
+LIMITS = (HOUSE / "docs" / "reference" / "ratelimit.md").read_text(encoding="utf-8")
 COMMANDS = (HOUSE / "docs" / "reference" / "commands.md").read_text(encoding="utf-8")
-OWN_COMMANDS = sorted(name for name, app in get_commands().items() if app == "harvester")
+OWN_COMMANDS = {name: app for name, app in sorted(get_commands().items()) if app in {"harvester", "ratelimit"}}
 MAKEFILE = (HOUSE / "Makefile").read_text(encoding="utf-8")
 TARGETS = set(re.findall(r"^([a-z-]+):", MAKEFILE, flags=re.MULTILINE))
 
@@ -44,6 +46,26 @@ def test_every_product_setting_is_documented() -> None:
     assert [name for name in names if f"`HARVESTER_{name.upper()}`" not in SETTINGS] == []
 
 
+def test_every_setting_of_the_limiter_is_documented_and_no_other() -> None:
+    names = [
+        f"RATELIMIT_{name.upper()}" for name, value in vars(RateLimitSettings).items() if isinstance(value, property)
+    ]
+    assert sorted(names) == sorted(re.findall(r"^\| `(RATELIMIT_\w+)` \|", LIMITS, flags=re.MULTILINE))
+
+
+def test_every_system_check_of_the_limiter_is_documented_and_no_other() -> None:
+    code = (HOUSE / "ratelimit" / "system_checks.py").read_text(encoding="utf-8")
+    raised = set(re.findall(r'"(ratelimit\.[EW][0-9]{3})"', code))
+    assert sorted(raised) == re.findall(r"^\| `(ratelimit\.[EW][0-9]{3})` \|", LIMITS, flags=re.MULTILINE)
+
+
+def test_the_limits_that_are_documented_are_the_default_ones() -> None:
+    documented = re.findall(r"^\| `(\w+)` \| ([0-9,]+) a minute \|", LIMITS, flags=re.MULTILINE)
+    assert {tier: {"limit": int(limit.replace(",", "")), "window_seconds": 60} for tier, limit in documented} == dict(
+        DEFAULT_TIERS
+    )
+
+
 @pytest.mark.parametrize("name", OWN_COMMANDS)
 def test_every_command_has_a_section(name: str) -> None:
     assert f"\n## {name}\n" in COMMANDS
@@ -51,7 +73,7 @@ def test_every_command_has_a_section(name: str) -> None:
 
 @pytest.mark.parametrize("name", OWN_COMMANDS)
 def test_every_option_is_documented(name: str) -> None:
-    parser = load_command_class("harvester", name).create_parser("manage.py", name)
+    parser = load_command_class(OWN_COMMANDS[name], name).create_parser("manage.py", name)
     everyday = {"--help", "--version", "--verbosity", "--settings", "--pythonpath", "--traceback", "--no-color",
                 "--force-color", "--skip-checks"}  # fmt: skip
     parsers = [parser]
@@ -86,7 +108,9 @@ def test_make_targets_exist(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=relative)
 def test_paths_in_the_text_exist(page: Path) -> None:
-    named = re.findall(r"`((?:harvester|tests|docs|requirements)/[\w./-]+)`", page.read_text(encoding="utf-8"))
+    named = re.findall(
+        r"`((?:harvester|ratelimit|tests|docs|requirements)/[\w./-]+)`", page.read_text(encoding="utf-8")
+    )
     assert [path for path in named if not (HOUSE / path).exists()] == []
 
 
@@ -103,7 +127,7 @@ def test_commands_in_the_text_can_be_parsed(page: Path) -> None:
             continue  # a grammar, not a command
         name, *arguments = shlex.split(written.split("  #")[0])
         if name in OWN_COMMANDS:
-            load_command_class("harvester", name).create_parser("manage.py", name).parse_args(arguments)
+            load_command_class(OWN_COMMANDS[name], name).create_parser("manage.py", name).parse_args(arguments)
 
 
 def test_every_make_target_for_people_says_what_it_does() -> None:

@@ -12,7 +12,7 @@ from ninja.operation import Operation
 
 from harvester.api import problems
 from harvester.api.problems import ProblemType
-from harvester.api.schemas import Problem
+from harvester.api.schemas import LimitProblem, Problem
 
 Json = dict[str, Any]
 
@@ -33,7 +33,7 @@ _WRITING = (
     *_READING,
 )
 _SECURITY_SCHEMES: Json = {
-    "key": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "No keys are given out yet."},
+    "key": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "A key that was given to you."},
     "bearer": {"type": "http", "scheme": "bearer", "description": "The same key, as a bearer token."},
     "session": {
         "type": "apiKey",
@@ -77,7 +77,9 @@ class DocumentedApi(NinjaAPI):
     def _document(self) -> OpenAPISchema:
         document = super().get_openapi_schema()
         components = document["components"]
-        components["schemas"]["Problem"] = _problem_schema(components["schemas"])
+        components["schemas"] |= {
+            shape.__name__: _schema(shape, components["schemas"]) for shape in (Problem, LimitProblem)
+        }
         components["securitySchemes"] = _SECURITY_SCHEMES
         components["responses"] = {kind.slug: _problem(kind) for kind in problems.PROBLEM_TYPES}
         for path, operations in document["paths"].items():
@@ -140,9 +142,13 @@ def _problem(kind: ProblemType) -> Json:
             else []
         ),
     }
+    shape = "Problem"
+    if kind is problems.TOO_MANY_REQUESTS:
+        shape = "LimitProblem"
+        example |= {"limit": 100, "retry_after": 1}
     response: Json = {
         "description": f"{kind.title}. {kind.meaning}",
-        "content": {problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "example": example}},
+        "content": {problems.MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{shape}"}, "example": example}},
     }
     if kind is problems.TOO_MANY_REQUESTS:
         response["headers"] = _headers(_LIMIT_HEADERS)
@@ -151,8 +157,8 @@ def _problem(kind: ProblemType) -> Json:
     return response
 
 
-def _problem_schema(schemas: Json) -> Json:
-    schema: Json = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+def _schema(shape: type[Problem], schemas: Json) -> Json:
+    schema: Json = shape.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas.update(schema.pop("$defs"))
     return schema
 

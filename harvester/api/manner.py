@@ -12,7 +12,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllow
 from django.views.decorators.csrf import csrf_exempt
 from ninja.operation import Operation
 
-from harvester.api.auth import refuse_keys, require_csrf_token, require_staff
+from harvester.api.auth import require_csrf_token, require_good_key, require_staff
 from harvester.api.bodies import MEDIA_TYPE, prepare_body
 from harvester.api.conditional import with_validator
 from harvester.api.parameters import refuse_unknown
@@ -59,7 +59,7 @@ def judged(run: MethodType) -> View:
     @wraps(run)
     def judge(request: HttpRequest, **path_values: Any) -> HttpResponse:
         try:
-            refuse_keys(request)
+            require_good_key(request)
             if writes:
                 require_staff(request)
                 prepare_body(request)

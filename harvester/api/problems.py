@@ -12,6 +12,9 @@ from django.http import HttpRequest, HttpResponse
 from django_guid import get_guid
 
 from harvester.errors import HarvesterError
+from ratelimit import Decision
+from ratelimit.headers import retry_after
+from ratelimit.responses import detail, without_body
 
 MEDIA_TYPE = "application/problem+json"
 DOCUMENTATION = "/about/api"
@@ -47,7 +50,10 @@ KEY_NOT_VERIFIED = ProblemType(
     "key-not-verified", 401, "The key does not verify", "A key was sent that is unknown, expired or revoked."
 )
 NOT_PERMITTED = ProblemType(
-    "not-permitted", 403, "This is not open to you", "You are known, but this takes a staff account."
+    "not-permitted",
+    403,
+    "This is not open to you",
+    "You are known, but this takes a staff account, or a key of one with the scope write.",
 )
 CSRF_FAILED = ProblemType(
     "csrf-failed",
@@ -135,7 +141,8 @@ class ProblemError(HarvesterError):
         return cls(INVALID, errors=(FieldError(field, place, message),))
 
 
-def problem_response(problem: ProblemError) -> HttpResponse:
+def problem_response(problem: ProblemError, **more: int) -> HttpResponse:
+    """``more`` stands in the body beside what every problem has."""
     kind = problem.kind
     body = {
         "type": kind.address,
@@ -144,6 +151,7 @@ def problem_response(problem: ProblemError) -> HttpResponse:
         "detail": problem.detail,
         "instance": get_guid() or "",
         "errors": [{"field": error.field, "in": error.place, "message": error.message} for error in problem.errors],
+        **more,
     }
     return HttpResponse(
         json.dumps(body),
@@ -151,6 +159,13 @@ def problem_response(problem: ProblemError) -> HttpResponse:
         content_type=MEDIA_TYPE,
         headers={"Cache-Control": "private, no-cache", **problem.headers},
     )
+
+
+def too_many_requests(request: HttpRequest, decision: Decision) -> HttpResponse:
+    """For whom the limiter refuses; it adds the headers."""
+    problem = ProblemError(TOO_MANY_REQUESTS, detail(decision), headers={"Cache-Control": "no-store"})
+    response = problem_response(problem, limit=decision.limit, retry_after=retry_after(decision))
+    return without_body(response) if request.method == "HEAD" else response
 
 
 # --- Django's error handlers for paths of the API -------------------------------------------------------------------

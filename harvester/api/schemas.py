@@ -233,3 +233,10 @@ class Problem(BaseModel):
     detail: str
     instance: str = Field(description="The id of the request, which the log knows too.")
     errors: list[FieldProblem] = Field(description="The fields at fault, where there are such.")
+
+
+class LimitProblem(Problem):
+    """Too many requests."""
+
+    limit: int = Field(description="Requests a window, as the header RateLimit-Policy says.")
+    retry_after: int = Field(ge=1, description="Seconds to wait, as the header Retry-After says.")

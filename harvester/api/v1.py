@@ -37,9 +37,9 @@ api = DocumentedApi(
     title="Signal Harvester API",
     version="1",
     description=(
-        "Discoveries with their reasons, sources and runs. Reading is open; writing takes a signed-in member of staff. "
-        "Lists come in pages of at most 100: follow “next”. Every GET has an ETag. Errors are problem details (RFC "
-        "9457). Times are RFC 3339 in UTC; addresses are relative to this host."
+        "Discoveries with their reasons, sources and runs. Reading is open; writing takes a member of staff, by "
+        "session or key. Lists come in pages of at most 100: follow “next”. Every GET has an ETag. Errors are problem "
+        "details (RFC 9457). Times are RFC 3339 in UTC; addresses are relative to this host."
     ),
     docs=DocsPage(),
     docs_decorator=require_safe,

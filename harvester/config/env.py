@@ -5,6 +5,7 @@ Each variable may also be given as ``NAME_FILE``, the path of a file that holds 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,13 @@ def _flag(value: str) -> bool:
 
 def _names(value: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def _object(value: str) -> dict[str, Any]:
+    parsed = json.loads(value)
+    if not isinstance(parsed, dict):
+        raise ValueError("write a JSON object")  # noqa: TRY004 - all parsers refuse in the same way
+    return parsed
 
 
 def _one_of(*choices: str) -> Callable[[str], str]:
@@ -123,6 +131,24 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("DATA_DIR", _text, "var", "Folder for what the embedded parts write: the SQLite file, the task files."),
     Variable("LOG_LEVEL", _one_of("DEBUG", "INFO", "WARNING", "ERROR"), "INFO", "Least severe level that is logged."),
     Variable("LOG_FORMAT", _one_of("json", "text"), "json", "json: one object a line. text: for people."),
+    Variable(
+        "RATELIMIT_TIERS",
+        _object,
+        "",
+        'Limits that differ from the default ones, as JSON: {"anonymous": {"limit": 100, "window_seconds": 60}}.',
+    ),
+    Variable(
+        "RATELIMIT_TRUSTED_PROXIES",
+        _names,
+        "",
+        "Networks (10.0.0.0/8) of the proxies in front, comma-separated. What they say of a client's address counts.",
+    ),
+    Variable(
+        "RATELIMIT_EXPECTED_PROCESSES",
+        _integer,
+        "1",
+        "How many processes serve requests. Without Redis, or while it is away, each admits its share of a limit.",
+    ),
     Variable(
         "HARVESTER_ALLOWED_PRIVATE_HOSTS",
         _names,

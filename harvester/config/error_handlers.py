@@ -6,6 +6,8 @@ from django.http import HttpRequest, HttpResponse
 
 from harvester.api import problems
 from harvester.pages import errors
+from ratelimit import Decision
+from ratelimit.responses import denied
 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
@@ -24,6 +26,11 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
 
 def server_error(request: HttpRequest) -> HttpResponse:
     return problems.server_error(request) if _is_api(request) else errors.server_error(request)
+
+
+def too_many_requests(request: HttpRequest, decision: Decision) -> HttpResponse:
+    """RATELIMIT_DENIED_VIEW. Pages have theirs as the template ``ratelimit/429.html``."""
+    return problems.too_many_requests(request, decision) if _is_api(request) else denied(request, decision)
 
 
 def _is_api(request: HttpRequest) -> bool:

@@ -30,6 +30,7 @@ DATA_DIR = (BASE_DIR / environment.text("DATA_DIR")).resolve()
 
 INSTALLED_APPS = [
     "harvester",
+    "ratelimit",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -51,6 +52,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "ratelimit.middleware.RateLimitMiddleware",  # behind those whose headers a 429 must have too
 ]
 ROOT_URLCONF = "harvester.config.urls"
 WSGI_APPLICATION = "harvester.config.wsgi.application"
@@ -112,13 +114,16 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_USER_MODEL = "harvester.User"
 
 REDIS_URL = environment.text("REDIS_URL")
-CACHES: dict[str, dict[str, Any]] = {
-    "default": (
-        {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": REDIS_URL, "KEY_PREFIX": "signal-harvester"}
-        if REDIS_URL
-        else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
-    )
-}
+
+
+def _cache(key_prefix: str) -> dict[str, Any]:
+    if not REDIS_URL:
+        return {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": key_prefix}
+    return {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": REDIS_URL, "KEY_PREFIX": key_prefix}
+
+
+# The limiter has an alias of its own, so that it can be given a server that never evicts.
+CACHES = {"default": _cache("signal-harvester"), "ratelimit": _cache("signal-harvester-limits")}
 
 # --- Tasks ---------------------------------------------------------------------------------------------------------
 
@@ -195,6 +200,19 @@ CSRF_COOKIE_SECURE = IS_PRODUCTION
 CSRF_FAILURE_VIEW = "harvester.pages.errors.csrf_failure"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000  # bytes; the API answers 413 beyond it
 
+# --- Limits --------------------------------------------------------------------------------------------------------
+
+_TESTING = ENVIRONMENT == "test"
+RATELIMIT_TIERS: dict[str, dict[str, int]] = environment.get("RATELIMIT_TIERS") or {}
+if _TESTING:
+    # The one place where tests pass the limiter. Those that are about limits set their own.
+    RATELIMIT_TIERS = {tier: {"limit": 500_000} for tier in ("anonymous", "api_key", "premium")} | RATELIMIT_TIERS
+    RATELIMIT_REFRESH_SECONDS = 0  # no other connection sees what a test has written
+RATELIMIT_TRUSTED_PROXIES = environment.names("RATELIMIT_TRUSTED_PROXIES")
+RATELIMIT_EXPECTED_PROCESSES = environment.integer("RATELIMIT_EXPECTED_PROCESSES")
+RATELIMIT_EXEMPT_PATHS = ["/health/*", "/metrics"]
+RATELIMIT_DENIED_VIEW = "harvester.config.error_handlers.too_many_requests"
+
 # --- Words, times, files -------------------------------------------------------------------------------------------
 
 LANGUAGE_CODE = "en"
@@ -206,7 +224,6 @@ APPEND_SLASH = False
 STATIC_URL = "/static/"
 STATIC_ROOT = DATA_DIR / "static"
 STATICFILES_DIRS = [BASE_DIR / "harvester" / "pages" / "static"]
-_TESTING = ENVIRONMENT == "test"
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {

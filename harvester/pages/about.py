@@ -12,6 +12,13 @@ from harvester.models import ArtifactKind
 from harvester.pages.reference import operations, shapes
 from harvester.pipeline.score import EARLINESS_HALF_LIFE, NEUTRAL, TYPICAL_ATTENTION, WEIGHTS
 from harvester.queries.ranks import BANDS, HALF_LIFE_HOURS
+from ratelimit import RateLimitTier, limit_for
+
+_WHO = {
+    "Without a key, by address": RateLimitTier.ANONYMOUS,
+    "With a key, or signed in": RateLimitTier.API_KEY,
+    "With a key or an account of the premium tier": RateLimitTier.PREMIUM,
+}
 
 
 @require_safe
@@ -31,7 +38,7 @@ def score_page(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def api_page(request: HttpRequest) -> HttpResponse:
-    """Nothing here is written twice: errors come from the list of problems, operations from the OpenAPI document."""
+    """Nothing here is written twice: limits and errors come from where they arise, operations from the document."""
     document = api.get_openapi_schema()
     site = request.build_absolute_uri("/").rstrip("/")
     context = {
@@ -41,5 +48,6 @@ def api_page(request: HttpRequest) -> HttpResponse:
         "problems": PROBLEM_TYPES,
         "operations": operations(document, site),
         "shapes": shapes(document),
+        "limits": [(who, limit_for(tier)) for who, tier in _WHO.items()],
     }
     return render(request, "about/api.html", context)

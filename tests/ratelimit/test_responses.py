@@ -41,7 +41,8 @@ def test_programs_get_problem_details() -> None:
 @pytest.mark.parametrize(
     "accept",
     [None, "", "*/*", "application/*", "application/xml", "text/html;q=0.5, application/json", "text/html;q=0, */*",
-     "text/html;q=0.8, application/problem+json;q=0.9", "junk", ";;;,,,", "text/html;x*=klingon''y", "text/html" + "," * 8000, "a/b," * 2000],
+     "text/html;q=0.8, application/problem+json;q=0.9", "junk", ";;;,,,", "text/html;x*=klingon''y",
+     "text/html" + "," * 8000, "a/b," * 2000],
 )  # fmt: skip
 def test_whoever_does_not_prefer_a_page_gets_problem_details(accept: str | None) -> None:
     assert answer(accept)["Content-Type"] == "application/problem+json"

@@ -133,7 +133,7 @@ def test_e005_is_silent_about_networks(settings: Any) -> None:
         ("EXPECTED_PROCESSES", 0), ("EXPECTED_PROCESSES", -1), ("READ_TIMEOUT_SECONDS", 0),
         ("READ_TIMEOUT_SECONDS", -1), ("READ_TIMEOUT_SECONDS", 30), ("READ_TIMEOUT_SECONDS", float("nan")),
         ("CONNECT_TIMEOUT_SECONDS", 0), ("CONNECT_TIMEOUT_SECONDS", 60), ("PROBE_INTERVAL_SECONDS", 0),
-        ("PROBE_INTERVAL_SECONDS", 3600), ("REFRESH_SECONDS", 0), ("REFRESH_SECONDS", 5), ("MEMORY_KEYS", 0),
+        ("PROBE_INTERVAL_SECONDS", 3600), ("REFRESH_SECONDS", -1), ("REFRESH_SECONDS", 5), ("MEMORY_KEYS", 0),
         ("DENY_CACHE_KEYS", -1), ("IPV6_PREFIX", 0), ("IPV6_PREFIX", 129),
     ],
 )  # fmt: skip
@@ -230,6 +230,18 @@ def test_e011_an_empty_secret(settings: Any) -> None:
     assert found() == []
 
 
+@pytest.mark.parametrize("header", ["X-Real-IP", "HTTP_X_FORWARDED_FOR", "X_Forwarded_For"])
+def test_e012_a_header_that_is_never_read(settings: Any, header: str) -> None:
+    settings.RATELIMIT_FORWARDED_HEADER = header
+    assert found() == ["E012"]
+
+
+@pytest.mark.parametrize("header", ["", "X-Forwarded-For", "forwarded"])
+def test_e012_is_silent_about_those_that_are(settings: Any, header: str) -> None:
+    settings.RATELIMIT_FORWARDED_HEADER = header
+    assert found() == []
+
+
 def test_w003_no_middleware(settings: Any) -> None:
     settings.MIDDLEWARE = [AUTHENTICATION]
     assert found() == ["W003"]
@@ -250,6 +262,12 @@ def test_w005_processes_that_count_apart_in_production_only(settings: Any, backe
 def test_w005_is_silent_about_djangos_own_redis_cache(settings: Any) -> None:
     settings.CACHES = {"default": REDIS | {"BACKEND": "django.core.cache.backends.redis.RedisCache"}}
     assert found() == []
+
+
+def test_w006_reading_the_database_each_time_in_production_only(settings: Any) -> None:
+    settings.RATELIMIT_REFRESH_SECONDS = 0
+    assert check_settings() == []
+    assert found() == ["W006"]
 
 
 def test_the_app_registers_its_checks(settings: Any) -> None:
