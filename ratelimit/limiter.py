@@ -85,11 +85,11 @@ class RateLimiter:
                 decision = _unlimited(tier, cost)
             elif scopes:
                 charges = self._charges(identity, limit, cost, scopes)
-                verdicts = self._refusals(charges)
-                if verdicts is None:
+                decision = self._foregone(tier, cost, scopes, charges)
+                if decision is None:
                     verdicts = self._store.take(charges)
                     self._learn_all(charges, verdicts, asked_ns)
-                decision = self._most_telling(tier, cost, scopes, verdicts)
+                    decision = self._most_telling(tier, cost, scopes, verdicts)
             else:  # almost every request goes this way, so it does without lists
                 key = f"{self._prefix}:{{{identity.digest}}}:{tier}"
                 verdict = self._deny_cache.refusal(key, limit, cost) if self._is_shared else None
@@ -115,11 +115,11 @@ class RateLimiter:
                 decision = _unlimited(tier, cost)
             else:
                 charges = self._charges(identity, limit, cost, scopes)
-                verdicts = self._refusals(charges)
-                if verdicts is None:
+                decision = self._foregone(tier, cost, scopes, charges)
+                if decision is None:
                     verdicts = await self._store.atake(charges)
                     self._learn_all(charges, verdicts, asked_ns)
-                decision = self._most_telling(tier, cost, scopes, verdicts)
+                    decision = self._most_telling(tier, cost, scopes, verdicts)
         except Exception as error:  # noqa: BLE001 - whatever breaks here must neither break the request nor let it pass
             decision = self._decide_in_need(identity, cost, error)
         if request_checked.receivers:
@@ -194,12 +194,12 @@ class RateLimiter:
         key = f"{self._prefix}:{{{identity.digest}}}:{identity.tier}"  # braces: one slot of a cluster for each client
         return [Charge(key, limit, cost), *(Charge(f"{key}:{scope.name}", scope.limit, cost) for scope in scopes)]
 
-    def _refusals(self, charges: Sequence[Charge]) -> list[Verdict | None] | None:
-        """What those buckets would answer that are known to be exhausted; None where nothing is known of any."""
+    def _foregone(self, tier: str, cost: int, scopes: Sequence[Scope], charges: Sequence[Charge]) -> Decision | None:
+        """What is decided already, because one of these buckets is known to be exhausted; else None."""
         if not self._is_shared:
             return None
-        verdicts = [self._deny_cache.refusal(key, limit, cost) for key, limit, cost in charges]
-        return verdicts if any(verdicts) else None
+        refusals = [self._deny_cache.refusal(key, limit, cost) for key, limit, _ in charges]
+        return self._most_telling(tier, cost, scopes, refusals) if any(refusals) else None
 
     def _learn(self, key: str, verdict: Verdict, asked_ns: int) -> None:
         """Remember what the store will refuse until time has passed."""

@@ -49,7 +49,8 @@ def _staff_owner(key: VerifiedKey) -> User:
     if not key.allows("write"):
         challenge = f'Bearer realm="{REALM}", error="insufficient_scope", scope="write"'
         raise ProblemError(NOT_PERMITTED, "This key may only read.", headers={"WWW-Authenticate": challenge})
-    owner = User.objects.filter(pk=key.owner_id, is_active=True, is_staff=True).first()
+    staff = User.objects.filter(is_active=True, is_staff=True)
+    owner = staff.filter(pk=key.owner_id).first() if key.owner_id is not None else None
     if owner is None:
         raise ProblemError(NOT_PERMITTED, "This key belongs to nobody who is staff.")
     return owner
