@@ -85,11 +85,9 @@ class RateLimiter:
                 decision = _unlimited(tier, cost)
             elif scopes:
                 charges = self._charges(identity, limit, cost, scopes)
-                decision = self._foregone(tier, cost, scopes, charges)
-                if decision is None:
-                    verdicts = self._store.take(charges)
-                    self._learn_all(charges, verdicts, asked_ns)
-                    decision = self._most_telling(tier, cost, scopes, verdicts)
+                decision = self._foregone(tier, cost, scopes, charges) or self._heard(
+                    tier, cost, scopes, charges, self._store.take(charges), asked_ns
+                )
             else:  # almost every request goes this way, so it does without lists
                 key = f"{self._prefix}:{{{identity.digest}}}:{tier}"
                 verdict = self._deny_cache.refusal(key, limit, cost) if self._is_shared else None
@@ -115,11 +113,9 @@ class RateLimiter:
                 decision = _unlimited(tier, cost)
             else:
                 charges = self._charges(identity, limit, cost, scopes)
-                decision = self._foregone(tier, cost, scopes, charges)
-                if decision is None:
-                    verdicts = await self._store.atake(charges)
-                    self._learn_all(charges, verdicts, asked_ns)
-                    decision = self._most_telling(tier, cost, scopes, verdicts)
+                decision = self._foregone(tier, cost, scopes, charges) or self._heard(
+                    tier, cost, scopes, charges, await self._store.atake(charges), asked_ns
+                )
         except Exception as error:  # noqa: BLE001 - whatever breaks here must neither break the request nor let it pass
             decision = self._decide_in_need(identity, cost, error)
         if request_checked.receivers:
@@ -208,10 +204,19 @@ class RateLimiter:
         if (has_nothing_left or not allowed) and backend == self._store.name:
             self._deny_cache.remember(key, arrival_us, now_us, asked_ns)
 
-    def _learn_all(self, charges: Sequence[Charge], verdicts: Sequence[Verdict], asked_ns: int) -> None:
+    def _heard(
+        self,
+        tier: str,
+        cost: int,
+        scopes: Sequence[Scope],
+        charges: Sequence[Charge],
+        verdicts: Sequence[Verdict],
+        asked_ns: int,
+    ) -> Decision:
         if self._is_shared:
             for charge, verdict in zip(charges, verdicts, strict=True):
                 self._learn(charge.key, verdict, asked_ns)
+        return self._most_telling(tier, cost, scopes, verdicts)
 
     def _decision(self, tier: str, cost: int, verdict: Verdict, policy: str) -> Decision:
         """What a verdict leads to."""
