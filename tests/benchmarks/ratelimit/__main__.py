@@ -1,0 +1,69 @@
+"""`python -m tests.benchmarks.ratelimit [--peers DIR] [--json]`: measures everything and prints one table.
+
+DIR has a folder ``ratelimit`` with a requirements.txt and the scripts that ``peers`` describes. Without it only ours
+and a bare round trip are measured. Everything here starts its own Redis, and ends what it starts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tests.benchmarks.ratelimit import cost, exactness, outage
+from tests.benchmarks.ratelimit.table import Row, as_plain, as_text
+from tests.services import redis_process
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.ratelimit", description=__doc__)
+    parser.add_argument("--peers", type=Path, metavar="DIR", help="a folder whose ratelimit/ holds the peers' scripts")
+    parser.add_argument("--json", action="store_true", help="for machines")
+    options = parser.parse_args(arguments)
+    peers = options.peers / "ratelimit" if options.peers else None
+    if peers and not (peers / "requirements.txt").is_file():
+        parser.error(f"there is no {peers / 'requirements.txt'}")
+    if shutil.which("redis-server") is None:
+        print("There is no redis-server on PATH: the limiter is not measured.", file=sys.stderr)
+        return 0
+    load_before, started = os.getloadavg()[0], time.monotonic()
+    rows = measure(peers.resolve() if peers else None)
+    machine = {
+        "python": platform.python_version(),
+        "cores": os.cpu_count(),
+        "load_before": round(load_before, 2),
+        "load_after": round(os.getloadavg()[0], 2),
+        "seconds": round(time.monotonic() - started),
+    }
+    if options.json:
+        print(json.dumps({"machine": machine, "rows": as_plain(rows)}, indent=2, ensure_ascii=False))
+    else:
+        print(f"\n=== rate limiting ({', '.join(f'{name} {value}' for name, value in machine.items())})\n")
+        print(as_text(rows))
+    return 0
+
+
+def measure(peers: Path | None) -> list[Row]:
+    with redis_process() as server:
+        return [
+            *_told("decisions and requests through Redis", lambda: cost.through_redis(server, peers)),
+            *_told("decisions and requests in memory", lambda: cost.in_memory(server, peers)),
+            *_told("outages", outage.while_away),
+            *_told("many processes", lambda: [exactness.many_processes(server)]),
+            *_told("memory", lambda: [exactness.memory_of_a_bucket(), outage.crowd()]),
+        ]
+
+
+def _told(what: str, measured: Callable[[], list[Row]]) -> list[Row]:
+    print(f"… {what}", file=sys.stderr, flush=True)
+    return measured()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
