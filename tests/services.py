@@ -120,14 +120,14 @@ def require_postgresql() -> str:
 
 
 @contextlib.contextmanager
-def redis_server() -> Iterator[str]:
+def redis_server(port: int | None = None, *options: str) -> Iterator[str]:
     """The URL of a redis-server of the test's own; skips the test where there is no binary, or fails if required."""
     binary = _binary("redis-server")
     if binary is None:
         _missing("no redis-server binary is on PATH")
-    port = free_port()
-    options = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", _scratch]
-    server = subprocess.Popen([str(binary), "--port", str(port), *options], stdout=subprocess.DEVNULL)
+    port = port or free_port()
+    usual = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", _scratch]
+    server = subprocess.Popen([str(binary), "--port", str(port), *usual, *options], stdout=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + START_TIMEOUT_SECONDS
         while not _listens(port):
