@@ -14,6 +14,7 @@ from django.utils import timezone
 from harvester.actions import WORKER_COMMAND
 from harvester.errors import FetchError, FetchFailure
 from harvester.models import (
+    MAX_ATTEMPTS,
     Artifact,
     ArtifactStage,
     Identifier,
@@ -100,6 +101,7 @@ def test_every_list_keeps_the_same_house_rules(model: Any) -> None:
         *(f"artifact/?band={word}" for word in ("notify", "strong", "fair", "low", "none")),
         "artifact/?kind__exact=post&failed_stage=score",
         "artifact/?failed_stage=any",
+        "artifact/?failed_stage=given-up",
         "relationship/?type__exact=same_as&method__exact=doi&q=artifact",
         "run/?status__exact=queued&trigger=page",
     ],
@@ -269,11 +271,11 @@ def test_an_artifact_shows_everything_and_lets_nothing_be_edited(
 
 
 def test_a_failed_stage_is_tried_again_and_a_score_asked_for_anew(operator: Client) -> None:
-    failed = make_artifact(score=None, failed_stage="score", error="odd", attempts=3, is_permanent_failure=True)
+    failed = make_artifact(score=None, failed_stage="score", error="odd", attempts=MAX_ATTEMPTS)
     scored = make_artifact()
     assert act(operator, "artifact", "retry", failed, scored).startswith("1 of them had failed")
     failed.refresh_from_db()
-    assert (failed.attempts, failed.is_permanent_failure, failed.error) == (0, False, "")
+    assert (failed.attempts, failed.is_given_up, failed.error) == (0, False, "")
     act(operator, "artifact", "rescore", scored)
     scored.refresh_from_db()
     assert scored.stage == ArtifactStage.LINKED
