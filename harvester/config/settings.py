@@ -9,6 +9,7 @@ from typing import Any
 
 import dj_database_url
 
+from harvester.config.cache import cache_config
 from harvester.config.env import INSECURE_SECRET_KEY, Environment, require_production_safety
 from harvester.config.logs import logging_config
 from harvester.config.version import BASE_DIR, VERSION
@@ -112,13 +113,8 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_USER_MODEL = "harvester.User"
 
 REDIS_URL = environment.text("REDIS_URL")
-CACHES: dict[str, dict[str, Any]] = {
-    "default": (
-        {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": REDIS_URL, "KEY_PREFIX": "signal-harvester"}
-        if REDIS_URL
-        else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
-    )
-}
+CACHES = {"default": cache_config(REDIS_URL)}
+DJANGO_REDIS_LOG_IGNORED_EXCEPTIONS = True
 
 # --- Tasks ---------------------------------------------------------------------------------------------------------
 
