@@ -39,6 +39,12 @@ HARVEST_TASK = "harvester.tasks.harvest"
 #: What to type where no worker lives; shown by pages, API and commands.
 WORKER_COMMAND = "python -m celery -A harvester.config worker --beat"
 
+#: The fields that ``forget_position`` changes.
+POSITION_FIELDS = (
+    "cursor", "etag", "last_modified", "next_fetch_at", "leave_alone_until", "claimed_by",
+    "consecutive_failures", "failure_reason", "failure_detail",
+)  # fmt: skip
+
 _CHECKED_ENTRIES = 5
 
 
@@ -65,19 +71,15 @@ def edit_source(source: Source, *, url: str | None = None, query: str | None = N
     source.query = source.query if query is None else query.strip()
     check_address(source.kind, source.url, source.query)
     forget_position(source)
-    source.save(
-        update_fields=[
-            "url", "query", "cursor", "etag", "last_modified", "next_fetch_at", "leave_alone_until", "claimed_by",
-            "consecutive_failures", "failure_reason", "failure_detail",
-        ]
-    )  # fmt: skip
+    source.save(update_fields=["url", "query", *POSITION_FIELDS])
     return source
 
 
 def forget_position(source: Source) -> None:
     """Make an unsaved source begin anew: what was read and what failed belonged to another address or query.
 
-    A fetch that is under way loses its claim, so it cannot write the old place over the new one.
+    What it changes are ``POSITION_FIELDS``. A fetch that is under way loses its claim, so it cannot write the old place
+    over the new one.
     """
     source.claimed_by = None
     source.cursor, source.etag, source.last_modified = {}, "", ""

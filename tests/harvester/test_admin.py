@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from django.contrib import admin
 from django.contrib.auth.models import Group, Permission
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from harvester.actions import WORKER_COMMAND
@@ -180,6 +182,17 @@ def test_a_changed_address_is_read_from_the_beginning(operator: Client) -> None:
     operator.post(f"/admin/harvester/source/{source.pk}/change/", form | {"url": "https://new.example/"})
     source.refresh_from_db()
     assert (source.url, source.cursor, source.etag, source.consecutive_failures) == ("https://new.example/", {}, "", 0)
+
+
+def test_saving_writes_only_what_was_changed(operator: Client) -> None:
+    source = make_source("Lab Nord", url="https://old.example/", cursor={"page": 7})
+    form = {"name": "Lab Nord", "url": source.url, "query": "", "state": "active", "interval_seconds": "600"}
+    with CaptureQueriesContext(connection) as queries:
+        operator.post(f"/admin/harvester/source/{source.pk}/change/", form)
+    (update,) = [query["sql"] for query in queries if query["sql"].startswith('UPDATE "harvester_source"')]
+    assert "interval_seconds" in update
+    assert "cursor" not in update
+    assert "claimed_by" not in update
 
 
 def test_cursor_and_kind_cannot_be_edited(operator: Client) -> None:
