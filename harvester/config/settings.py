@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import dj_database_url
+from django_guid.integrations import CeleryIntegration
 
+from harvester.config.broker import celery_broker
 from harvester.config.cache import cache_config
 from harvester.config.env import INSECURE_SECRET_KEY, Environment, require_production_safety
 from harvester.config.logs import logging_config
 from harvester.config.version import BASE_DIR, VERSION
 
-environment = Environment(os.environ)
+environment = Environment.of_process()
 
 ENVIRONMENT = environment.text("ENVIRONMENT")
 IS_PRODUCTION = ENVIRONMENT == "production"
@@ -118,7 +119,7 @@ DJANGO_REDIS_LOG_IGNORED_EXCEPTIONS = True
 
 # --- Tasks ---------------------------------------------------------------------------------------------------------
 
-CELERY_BROKER_URL = environment.text("CELERY_BROKER_URL") or REDIS_URL or "filesystem://"
+CELERY_BROKER_URL = celery_broker(environment.text("CELERY_BROKER_URL") or REDIS_URL or "filesystem://")
 CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {}
 if CELERY_BROKER_URL.startswith("filesystem:"):
     _queue = DATA_DIR / "tasks"
@@ -224,6 +225,7 @@ DJANGO_GUID = {
     "RETURN_HEADER": True,
     "EXPOSE_HEADER": False,
     "UUID_FORMAT": "hex",
+    "INTEGRATIONS": [CeleryIntegration()],  # a task carries the id of the request that asked for it, or has its own
 }
 
 # --- The product ---------------------------------------------------------------------------------------------------

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 import pytest
 from kombu.exceptions import OperationalError
 
 from harvester.actions import HARVEST_TASK
+from harvester.config.broker import celery_broker
 from harvester.config.celery import PUBLISH_TIMEOUT_SECONDS, HarvesterCelery
 from tests import services
 from tests.silence import BROKEN
@@ -42,6 +44,27 @@ def test_a_broker_that_came_back_is_used_again() -> None:
             app.send_task(HARVEST_TASK, args=[1], retry=False)
             with app.connection_for_read() as connection:
                 assert connection.default_channel.client.llen("celery") == 1
+
+
+def test_redis_behind_a_socket_file_is_a_broker_too(tmp_path: Path) -> None:
+    socket = tmp_path / "redis.sock"
+    with (
+        services.redis_server(None, "--unixsocket", str(socket)),
+        publisher(celery_broker(f"unix://{socket}?db=2")) as app,
+    ):
+        app.send_task(HARVEST_TASK, args=[1], retry=False)
+        with app.connection_for_read() as connection:
+            client = connection.default_channel.client
+            assert (client.llen("celery"), client.connection_pool.connection_kwargs["db"]) == (1, 2)
+
+
+@pytest.mark.parametrize("url", ["redis://host/0", "amqps://host//", "filesystem://"])
+def test_every_other_broker_is_named_as_written(url: str) -> None:
+    assert celery_broker(url) == url
+
+
+def test_a_password_is_handed_on() -> None:
+    assert celery_broker("unix://:a%2Fb@/run/r.sock") == "redis+socket://:a%2Fb@/run/r.sock?virtual_host=0"
 
 
 def test_who_consumes_keeps_his_patience() -> None:
