@@ -11,7 +11,7 @@ JSON_FIELDS = "%(asctime)s %(levelname)s %(name)s %(message)s %(correlation_id)s
 
 
 class RequestId(CorrelationId):
-    """Gives each record the id of its request or task, unless it brings one (as the access log does, written after it)."""
+    """Gives each record the id of its request or task, unless it brings one (as the access log does)."""
 
     def __init__(self, none: str | None = None) -> None:
         """``none`` is what stands where there is no id."""
