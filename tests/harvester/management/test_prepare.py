@@ -61,9 +61,10 @@ def test_killed_before_the_account_was_made_it_goes_on(data_dir: Path, monkeypat
     def killed(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(User.objects.__class__, "create_superuser", killed)
-        prepare()
+        with pytest.raises(KeyboardInterrupt):
+            prepare()
     password = (data_dir / "admin-password").read_text().strip()
     prepare()
     assert authenticate(username="admin", password=password)
