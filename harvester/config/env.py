@@ -191,6 +191,14 @@ class Environment:
             raise ImproperlyConfigured(f"{name}_FILE: {path} cannot be read: {type(error).__name__}.") from error
 
 
+def require_folder(folder: Path, variable: str) -> None:
+    """Make the folder where it is missing. Raises ImproperlyConfigured that names the variable it comes from."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ImproperlyConfigured(f"{variable}: {folder} cannot be made: {error.strerror}.") from None
+
+
 def require_production_safety(environment: Environment) -> None:
     """Raise ImproperlyConfigured listing every setting that production must not start with."""
     complaints = []

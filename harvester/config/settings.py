@@ -11,7 +11,7 @@ from django_guid.integrations import CeleryIntegration
 
 from harvester.config.broker import celery_broker
 from harvester.config.cache import cache_config
-from harvester.config.env import INSECURE_SECRET_KEY, Environment, require_production_safety
+from harvester.config.env import INSECURE_SECRET_KEY, Environment, require_folder, require_production_safety
 from harvester.config.logs import logging_config
 from harvester.config.version import BASE_DIR, VERSION
 
@@ -99,7 +99,7 @@ def _database() -> dict[str, Any]:
     url = environment.text("DATABASE_URL") or f"sqlite:///{DATA_DIR / 'harvester.sqlite3'}"
     parsed: dict[str, Any] = dict(dj_database_url.parse(url))
     if parsed["ENGINE"].endswith("sqlite3"):
-        Path(parsed["NAME"]).parent.mkdir(parents=True, exist_ok=True)
+        require_folder(Path(parsed["NAME"]).parent, "DATABASE_URL" if environment.text("DATABASE_URL") else "DATA_DIR")
         return parsed | {"OPTIONS": _SQLITE_OPTIONS}
     options = {"connect_timeout": 5} | parsed.get("OPTIONS", {})
     return parsed | {
@@ -131,7 +131,7 @@ if CELERY_BROKER_URL.startswith("filesystem:"):
         "store_processed": False,
     }
     for _folder in ("waiting", "done", "control"):
-        (_queue / _folder).mkdir(parents=True, exist_ok=True)
+        require_folder(_queue / _folder, "DATA_DIR")
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_IGNORE_RESULT = True  # what a run did stands on its Run
 CELERY_TASK_ACKS_LATE = False  # a run that lost its worker is found by its heartbeat, never run twice by redelivery

@@ -16,6 +16,7 @@ from harvester.config.env import (
     VARIABLES,
     Environment,
     Variable,
+    require_folder,
     require_production_safety,
 )
 from harvester.config.version import BASE_DIR
@@ -153,6 +154,12 @@ def test_names_are_split_at_commas() -> None:
         "a.example",
         "b.example",
     ]
+
+
+def test_a_folder_that_cannot_be_made_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ImproperlyConfigured, match=r"^DATA_DIR: .*/file/tasks cannot be made: Not a directory"):
+        require_folder(tmp_path / "file" / "tasks", "DATA_DIR")
 
 
 def test_an_undeclared_name_is_a_programming_error() -> None:
