@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 
 from django.db import DatabaseError, connection
 
@@ -21,10 +22,9 @@ EVERY_SECONDS = 15.0  # far below Run.LOST_AFTER, so that a few lost beats kill 
 def beating(run: Run, every_seconds: float = EVERY_SECONDS) -> Iterator[None]:
     """Beat in a thread of its own with a database connection of its own, until the block ends or the run is ended."""
     done = threading.Event()
-    # A copy: the thread writes the heartbeat only, and the worker's Run stays the worker's.
-    thread = threading.Thread(
-        target=_beat, args=(Run(pk=run.pk, worker=run.worker), done, every_seconds), name=f"run-{run.pk}", daemon=True
-    )
+    # A copy of the Run, which stays the worker's; and of the context, so that log lines carry the task's id.
+    beat = (_beat, Run(pk=run.pk, worker=run.worker), done, every_seconds)
+    thread = threading.Thread(target=copy_context().run, args=beat, name=f"run-{run.pk}", daemon=True)
     thread.start()
     try:
         yield
