@@ -42,15 +42,13 @@ LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-header 
 
 # --- running --------------------------------------------------------------------------------------------------------
 
-# honcho reads .env where there is one, so that every process sees the same settings.
-HONCHO := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m honcho
-
 .PHONY: run
 run: install ## Serve the product on 127.0.0.1:8000 (PORT) with a worker beside it
-	@$(HONCHO) run python manage.py migrate --verbosity 0
-	@$(HONCHO) run python manage.py collectstatic --no-input --verbosity 0
-	@$(HONCHO) run python manage.py prepare
-	@$(HONCHO) start --port $(PORT)
+	@$(BIN)/python manage.py migrate --verbosity 0
+	@$(BIN)/python manage.py collectstatic --no-input --verbosity 0
+	@$(BIN)/python manage.py prepare
+	@# .env is read by the product itself, in the same way for every command; honcho must not read it differently.
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m honcho --env /dev/null start --port $(PORT)
 
 # --- proving --------------------------------------------------------------------------------------------------------
 
@@ -72,7 +70,7 @@ lint: $(VENV)/.installed-dev ## Format, lint, types, import contracts
 .PHONY: check
 check: lint ## All that CI asks: lint, migrations, deployment checks, tests, the pages in a browser
 	ENVIRONMENT=test $(BIN)/python manage.py makemigrations --check --dry-run
-	ENVIRONMENT=production SECRET_KEY=$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(60))') \
+	DOTENV= ENVIRONMENT=production SECRET_KEY=$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(60))') \
 		ALLOWED_HOSTS=harvester.example DATABASE_URL=sqlite:///var/check.sqlite3 REDIS_URL=redis://redis.example \
 		$(BIN)/python manage.py check --deploy --fail-level WARNING
 	$(MAKE) test

@@ -1,6 +1,7 @@
 """How gunicorn serves the product; WEB_CONCURRENCY (gunicorn's own) says how many workers, 1 by default."""
 
 import os
+from pathlib import Path
 
 wsgi_app = "harvester.config.wsgi:application"
 bind = f"{os.environ.get('HOST', '127.0.0.1')}:{os.environ.get('PORT', '8000')}"
@@ -18,7 +19,9 @@ max_requests_jitter = 1_000
 timeout = 30
 graceful_timeout = 30
 keepalive = 5
-worker_tmp_dir = "/dev/shm"  # noqa: S108 - heartbeats of workers belong into memory, not on a slow disk
+# Heartbeats of workers belong into memory, not on a slow disk; where there is no such place (macOS) gunicorn finds one.
+_memory = Path("/dev/shm")  # noqa: S108 - only gunicorn's own files of its workers, with names of its making
+worker_tmp_dir = str(_memory) if _memory.is_dir() else None
 control_socket_disable = True  # nobody here talks to it, and what does not listen cannot be abused
 
 accesslog = "-"

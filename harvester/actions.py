@@ -9,7 +9,7 @@ from typing import Any
 from celery import current_app
 from django.contrib.auth.models import AnonymousUser
 from django.db import IntegrityError, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
@@ -27,6 +27,7 @@ from harvester.models import (
     SourceState,
     User,
 )
+from harvester.pipeline.links import same_as_of, withdraw
 from harvester.pipeline.run import STAGES
 from harvester.queries.sources import source_named
 from harvester.sources import source_module
@@ -37,6 +38,12 @@ IDEMPOTENCY_KEPT = timedelta(hours=24)
 HARVEST_TASK = "harvester.tasks.harvest"
 #: What to type where no worker lives; shown by pages, API and commands.
 WORKER_COMMAND = "python -m celery -A harvester.config worker --beat"
+
+#: The fields that ``forget_position`` changes.
+POSITION_FIELDS = (
+    "cursor", "etag", "last_modified", "next_fetch_at", "leave_alone_until", "claimed_by",
+    "consecutive_failures", "failure_reason", "failure_detail",
+)  # fmt: skip
 
 _CHECKED_ENTRIES = 5
 
@@ -64,17 +71,17 @@ def edit_source(source: Source, *, url: str | None = None, query: str | None = N
     source.query = source.query if query is None else query.strip()
     check_address(source.kind, source.url, source.query)
     forget_position(source)
-    source.save(
-        update_fields=[
-            "url", "query", "cursor", "etag", "last_modified", "next_fetch_at", "leave_alone_until",
-            "consecutive_failures", "failure_reason", "failure_detail",
-        ]
-    )  # fmt: skip
+    source.save(update_fields=["url", "query", *POSITION_FIELDS])
     return source
 
 
 def forget_position(source: Source) -> None:
-    """Make an unsaved source begin anew: what was read and what failed belonged to another address or query."""
+    """Make an unsaved source begin anew: what was read and what failed belonged to another address or query.
+
+    What it changes are ``POSITION_FIELDS``. A fetch that is under way loses its claim, so it cannot write the old place
+    over the new one.
+    """
+    source.claimed_by = None
     source.cursor, source.etag, source.last_modified = {}, "", ""
     source.next_fetch_at, source.leave_alone_until = timezone.now(), None
     source.consecutive_failures, source.failure_reason, source.failure_detail = 0, "", ""
@@ -107,15 +114,20 @@ def pause_source(source: Source) -> None:
 
 
 def resume_source(source: Source) -> None:
-    """Watch it again, from now on."""
-    source.state, source.next_fetch_at = SourceState.ACTIVE, timezone.now()
-    source.save(update_fields=["state", "next_fetch_at"])
+    """Watch it again, from now on, also if the service had asked to be left alone for longer."""
+    source.state, source.next_fetch_at, source.leave_alone_until = SourceState.ACTIVE, timezone.now(), None
+    source.save(update_fields=["state", "next_fetch_at", "leave_alone_until"])
 
 
 def remove_source(source: Source) -> int:
-    """Remove it and the artifacts found only there; how many artifacts went with it."""
-    count = source.artifacts.count()
-    source.delete()
+    """Remove it and the artifacts found there; how many artifacts went with it.
+
+    What they linked together is compared anew: two works may have hung together by a third that goes.
+    """
+    with transaction.atomic():
+        count = source.artifacts.count()
+        withdraw(same_as_of(source.artifacts.all()))
+        source.delete()
     return count
 
 
@@ -135,8 +147,7 @@ def check_source(source: Source, client: HttpClient) -> list[str]:
 
 def retry_artifacts(artifacts: QuerySet[Artifact]) -> int:
     """Let the stage that failed on them try again, also where it had given up; how many had failed."""
-    failed = artifacts.filter(Q(attempts__gt=0) | Q(is_permanent_failure=True))
-    return failed.update(attempts=0, is_permanent_failure=False, failed_stage="", error="")
+    return artifacts.filter(attempts__gt=0).update(attempts=0, failed_stage="", error="")
 
 
 def rescore_artifacts(artifacts: QuerySet[Artifact]) -> int:
@@ -153,6 +164,7 @@ def create_run(
     trigger: str,
     source: str | None = None,
     stage: str | None = None,
+    only: str | None = None,
     since: datetime | None = None,
     limit: int | None = None,
     idempotency_key: str | None = None,
@@ -166,6 +178,7 @@ def create_run(
         raise SourceConfigError("stage", f"There is no stage “{stage}”. Known stages: {', '.join(STAGES)}.")
     asked: dict[str, Any] = {
         "source": source_named(source).name if source is not None else None,
+        "only": only,
         "stage": stage,
         "since": since.isoformat() if since is not None else None,
         "limit": limit,
@@ -185,6 +198,7 @@ def request_harvest(
     trigger: str,
     source: str | None = None,
     stage: str | None = None,
+    only: str | None = None,
     since: datetime | None = None,
     limit: int | None = None,
     idempotency_key: str | None = None,
@@ -199,6 +213,7 @@ def request_harvest(
         trigger=trigger,
         source=source,
         stage=stage,
+        only=only,
         since=since,
         limit=limit,
         idempotency_key=idempotency_key,
@@ -215,6 +230,7 @@ def repeat_run(run: Run, *, owner: User | AnonymousUser | None, trigger: str) ->
         trigger=trigger,
         source=run.parameters.get("source"),
         stage=run.parameters.get("stage"),
+        only=run.parameters.get("only"),
         since=datetime.fromisoformat(since) if since else None,
         limit=run.parameters.get("limit"),
     )

@@ -28,6 +28,17 @@ class UnknownSourceError(HarvesterError):
         self.known = known
 
 
+class RunTakenAwayError(HarvesterError):
+    """The run was ended by somebody else: cancelled, or given up because its worker seemed dead."""
+
+
+class ClaimLostError(HarvesterError):
+    """The source was removed, edited or taken over while it was being fetched."""
+
+    def __init__(self) -> None:
+        super().__init__("The source was removed, edited or taken over while it was being fetched.")
+
+
 class IdempotencyConflictError(HarvesterError):
     """The same Idempotency-Key came with a different request."""
 

@@ -40,6 +40,6 @@ def harvest_due() -> None:
     """Harvest the sources whose time has come, as one scheduled run; nothing due, no run."""
     if not ingest.pending().exists():
         return
-    run = create_run(trigger="schedule")
+    run = create_run(trigger="schedule", only=ingest.ONLY_DUE)
     if claim(run):
-        work_run(run, build_client(), only_due=True)
+        work_run(run, build_client())

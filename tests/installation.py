@@ -32,6 +32,7 @@ class Installation:
     def environment(self) -> dict[str, str]:
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         return kept | {
+            "DOTENV": "",  # a developer's own is none of its business
             "DATA_DIR": str(self.folder),
             "DATABASE_URL": self.database_url,
             "HARVESTER_ALLOWED_PRIVATE_HOSTS": "127.0.0.1",

@@ -126,11 +126,11 @@ class RedisProcess:
     With a ``settings`` file it is a Sentinel.
     """
 
-    def __init__(self, *options: str, settings: Path | None = None) -> None:
+    def __init__(self, *options: str, port: int | None = None, settings: Path | None = None) -> None:
         binary = _binary("redis-server")
         if binary is None:
             _missing("no redis-server binary is on PATH")
-        self.port = free_port()
+        self.port = port or free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         kind = ["--save", "", "--appendonly", "no"] if settings is None else [str(settings), "--sentinel"]
         self._command = [binary, *kind, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", _scratch, *options]
@@ -164,9 +164,9 @@ class RedisProcess:
 
 
 @contextlib.contextmanager
-def redis_process(*options: str, settings: Path | None = None) -> Iterator[RedisProcess]:
+def redis_process(*options: str, port: int | None = None, settings: Path | None = None) -> Iterator[RedisProcess]:
     """A running one; skips the test where there is no binary, or fails if required."""
-    server = RedisProcess(*options, settings=settings)
+    server = RedisProcess(*options, port=port, settings=settings)
     server.start()
     try:
         yield server
@@ -175,9 +175,9 @@ def redis_process(*options: str, settings: Path | None = None) -> Iterator[Redis
 
 
 @contextlib.contextmanager
-def redis_server() -> Iterator[str]:
+def redis_server(port: int | None = None, *options: str) -> Iterator[str]:
     """The URL of a redis-server of the test's own; skips the test where there is no binary, or fails if required."""
-    with redis_process() as server:
+    with redis_process(*options, port=port) as server:
         yield server.url
 
 

@@ -114,6 +114,28 @@ def test_paths_in_the_text_exist(page: Path) -> None:
     assert [path for path in named if not (HOUSE / path).exists()] == []
 
 
+def test_rooms_in_the_table_exist() -> None:
+    """CONTRIBUTING's table names every file (`name.py`) and folder (`name/`) of the product, and no other."""
+    rows = re.findall(r"^\| (`.+?) \| (.+) \|$", (HOUSE / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.MULTILINE)
+    rooms = {room for cell, _ in rows for room in re.findall(r"`([^`]+)`", cell)}
+    assert {room for room in rooms if not is_room(HOUSE / "harvester", room)} == set()
+    here = (HOUSE / "harvester").glob("*")
+    present = {f"{path.name}/" if path.is_dir() else path.name for path in here if path.name[0] not in "_."}
+    assert present - rooms == {"apps.py", "migrations/"}, "Django's own places need no explanation, ours do"
+    inside = [
+        (folder, name)
+        for cell, text in rows
+        for folder in re.findall(r"`(\w+/)`", cell)
+        for name in re.findall(r"`([\w/]+(?:\.py|/))`", text)
+    ]
+    assert [pair for pair in inside if not is_room(HOUSE / "harvester" / pair[0], pair[1])] == []
+
+
+def is_room(folder: Path, name: str) -> bool:
+    place = folder / name
+    return place.is_dir() if name.endswith("/") else place.is_file()
+
+
 @pytest.mark.parametrize("page", PAGES, ids=relative)
 def test_commands_in_the_text_can_be_parsed(page: Path) -> None:
     text = page.read_text(encoding="utf-8")

@@ -62,7 +62,9 @@ def test_raw_sql_lives_in_queries_only() -> None:
 
 
 def test_signals_are_connected_in_one_file_only() -> None:
-    assert offenders(PRODUCT, r"\.connect\(", allowed=("harvester/wiring.py",)) == []
+    # As a call or as a decorator. config/celery.py answers Celery's own hook, which belongs to no domain.
+    allowed = ("harvester/wiring.py", "harvester/config/celery.py")
+    assert offenders(PRODUCT, r"\.connect\b", allowed=allowed) == []
 
 
 def test_nothing_from_outside_is_marked_safe() -> None:

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from harvester.actions import rescore_artifacts, retry_artifacts
 from harvester.admin.lists import LookedAtAdmin, LookedAtInline, as_text
-from harvester.models import Artifact, Identifier, Relationship, Score
+from harvester.models import MAX_ATTEMPTS, Artifact, Identifier, Relationship, Score
 from harvester.pipeline.run import STAGES
 from harvester.queries.ranks import BANDS, band, decayed_score, lowest_rank
 
@@ -43,7 +43,7 @@ class FailedStageFilter(admin.SimpleListFilter):
     parameter_name = "failed_stage"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Sequence[tuple[str, str]]:
-        return (("any", "any"), *((stage, stage) for stage in STAGES))
+        return (("any", "any"), ("given-up", "any, given up"), *((stage, stage) for stage in STAGES))
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Artifact]) -> QuerySet[Artifact]:
         match self.value():
@@ -51,6 +51,8 @@ class FailedStageFilter(admin.SimpleListFilter):
                 return queryset
             case "any":
                 return queryset.exclude(failed_stage="")
+            case "given-up":
+                return queryset.filter(attempts__gte=MAX_ATTEMPTS)
             case stage:
                 return queryset.filter(failed_stage=stage)
 

@@ -12,6 +12,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from harvester.actions import (
+    POSITION_FIELDS,
     WORKER_COMMAND,
     check_address,
     check_name,
@@ -134,9 +135,14 @@ class SourceAdmin(ListAdmin):
     _fieldsets_to_add = ((None, {"fields": ("name", "kind", "url", "query", "interval_seconds")}),)
 
     def save_model(self, request: HttpRequest, obj: Source, form: forms.ModelForm[Source], change: bool) -> None:
-        if change and {"url", "query"} & set(form.changed_data):
+        if not change:
+            super().save_model(request, obj, form, change)
+            return
+        changed = list(form.changed_data)
+        if {"url", "query"} & set(changed):
             forget_position(obj)
-        super().save_model(request, obj, form, change)
+            changed += POSITION_FIELDS
+        obj.save(update_fields=changed)  # nothing else: a worker may be writing its place just now
 
     def delete_model(self, request: HttpRequest, obj: Source) -> None:
         remove_source(obj)

@@ -165,6 +165,7 @@ class RunParameters(BaseModel):
     """What was asked for; null where not said."""
 
     source: str | None = None
+    only: str | None = Field(default=None, description="due: sources whose time had come; sample: the sample world.")
     stage: str | None = None
     since: datetime | None = None
     limit: int | None = None

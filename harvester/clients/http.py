@@ -30,6 +30,7 @@ MAX_REDIRECTS = 5
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 BACK_OFF_SECONDS = (1.0, 2.0)  # the longest wait before the second and the third attempt, doubling
 LONGEST_WAIT_SECONDS = 30.0  # a server that asks for more gets it, but from the source's next fetch time
+LONGEST_RETRY_AFTER_SECONDS = 7 * 24 * 60 * 60.0  # more is a mistake or malice; it would silence a source for good
 SHARED_HEADERS = frozenset(
     {"accept", "if-modified-since", "if-none-match"}
 )  # what another host may see after a redirect
@@ -185,15 +186,20 @@ def build_client() -> HttpClient:
 
 
 def retry_after_seconds(reply: Reply, now: datetime) -> float | None:
-    """How long the server asks to be left alone, from ``now`` on (RFC 9110, 10.2.3); None when it does not say."""
+    """How long the server asks to be left alone, from ``now`` on (RFC 9110, 10.2.3); None when it does not say.
+
+    Never more than LONGEST_RETRY_AFTER_SECONDS.
+    """
     value = reply.headers.get("retry-after", "").strip()
     if re.fullmatch(r"[0-9]{1,9}", value):
-        return float(value)
-    try:
-        moment = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    return max(0.0, (moment.replace(tzinfo=moment.tzinfo or UTC) - now).total_seconds())
+        wanted = float(value)
+    else:
+        try:
+            moment = parsedate_to_datetime(value)
+        except (ValueError, OverflowError):  # OverflowError: numbers that no machine word holds
+            return None
+        wanted = (moment.replace(tzinfo=moment.tzinfo or UTC) - now).total_seconds()
+    return min(max(0.0, wanted), LONGEST_RETRY_AFTER_SECONDS)
 
 
 def _user_agent(version: str, contact: str) -> str:

@@ -14,8 +14,39 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "harvester.config.settings")
 logger = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 30.0
+PUBLISH_TIMEOUT_SECONDS = 1.0
 
-app = Celery("harvester")
+
+class HarvesterCelery(Celery):
+    """Publishes without patience: a request must not wait for a broker that is away, the schedule finds the run.
+
+    Only for writing. Who consumes waits with a blocking read, which a short timeout of the socket would cut.
+    """
+
+    def connection_for_write(self, url: str | None = None, **options: Any) -> Any:
+        """As Celery's; a broker that refuses or says nothing is an OperationalError after about a second."""
+        asked = options.pop("transport_options", None) or {}
+        return super().connection_for_write(
+            url,
+            connect_timeout=options.pop("connect_timeout", None) or PUBLISH_TIMEOUT_SECONDS,
+            transport_options=_without_patience(url or self.conf.broker_write_url) | asked,
+            **options,
+        )
+
+
+def _without_patience(url: str) -> dict[str, Any]:
+    """The transport's options; each transport has its own names for them."""
+    scheme = url.partition(":")[0]
+    if scheme.startswith("redis"):
+        names = ("socket_connect_timeout", "socket_timeout")
+    elif scheme.startswith("amqp"):
+        names = ("read_timeout", "write_timeout")
+    else:
+        return {}  # files and memory answer at once
+    return {"max_retries": 0} | dict.fromkeys(names, PUBLISH_TIMEOUT_SECONDS)
+
+
+app = HarvesterCelery("harvester")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 

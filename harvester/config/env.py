@@ -5,64 +5,25 @@ Each variable may also be given as ``NAME_FILE``, the path of a file that holds 
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
+from harvester.config import parsers
+from harvester.config.dotenv import over_dotenv
+from harvester.config.version import BASE_DIR
+
+#: Names another file than .env beside manage.py; empty: none is read. Only the process itself can say so.
+DOTENV = "DOTENV"
 ENVIRONMENTS = ("development", "test", "production")
 INSECURE_SECRET_KEY = "insecure-development-key-never-use-it-in-production"  # noqa: S105 - named so that nobody mistakes it for a secret
-MIN_SECRET_KEY_LENGTH = 50  # what Django's own security.W009 asks for
-
-
-def _text(value: str) -> str:
-    return value
-
-
-def _integer(value: str) -> int:
-    return int(value)
-
-
-def _flag(value: str) -> bool:
-    words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
-    try:
-        return words[value.lower()]
-    except KeyError:
-        raise ValueError("write true or false") from None
-
-
-def _names(value: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in value.split(",") if part.strip())
-
-
-def _object(value: str) -> dict[str, Any]:
-    parsed = json.loads(value)
-    if not isinstance(parsed, dict):
-        raise ValueError("write a JSON object")  # noqa: TRY004 - all parsers refuse in the same way
-    return parsed
-
-
-def _one_of(*choices: str) -> Callable[[str], str]:
-    def parse(value: str) -> str:
-        if value not in choices:
-            raise ValueError(f"write one of {', '.join(choices)}")
-        return value
-
-    return parse
-
-
-def _url(*schemes: str) -> Callable[[str], str]:
-    def parse(value: str) -> str:
-        scheme = urlsplit(value).scheme
-        if scheme not in schemes:
-            raise ValueError(f"write a URL that begins with {' or '.join(f'{known}://' for known in schemes)}")
-        return value
-
-    return parse
+MIN_SECRET_KEY_LENGTH = 50  # these three are what Django's own security.W009 asks for
+MIN_SECRET_KEY_VARIETY = 5
+GENERATED_KEY_PREFIX = "django-insecure-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,91 +40,109 @@ class Variable:
 VARIABLES: tuple[Variable, ...] = (
     Variable(
         "ENVIRONMENT",
-        _one_of(*ENVIRONMENTS),
+        parsers.one_of(*ENVIRONMENTS),
         "development",
         "development, test or production. Production refuses to start with an insecure setting.",
     ),
     Variable(
         "SECRET_KEY",
-        _text,
+        parsers.text,
         "",
         "Signs sessions, cursors and tokens: at least 50 random characters. Outside production a fixed insecure one.",
         is_secret=True,
     ),
-    Variable("DEBUG", _flag, "false", "Django's debug pages. Refused in production."),
+    Variable("DEBUG", parsers.flag, "false", "Django's debug pages. Refused in production."),
     Variable(
-        "ALLOWED_HOSTS", _names, "", "Host names served, comma-separated. Outside production: the loopback names."
+        "ALLOWED_HOSTS",
+        parsers.hosts,
+        "",
+        "Host names served, comma-separated. Outside production: the loopback names.",
     ),
-    Variable("CSRF_TRUSTED_ORIGINS", _names, "", "Origins (https://host) allowed to post forms from, comma-separated."),
+    Variable(
+        "CSRF_TRUSTED_ORIGINS",
+        parsers.origins,
+        "",
+        "Origins (https://host) allowed to post forms from, comma-separated.",
+    ),
     Variable(
         "TLS_PROXY",
-        _flag,
+        parsers.flag,
         "false",
         "True behind a proxy that ends TLS and always sets X-Forwarded-Proto: that header is then believed.",
     ),
     Variable(
-        "SSL_REDIRECT", _flag, "", "Answer http with a redirect to https. Default: true in production, false elsewhere."
+        "SSL_REDIRECT",
+        parsers.flag,
+        "",
+        "Answer http with a redirect to https. Default: true in production, false elsewhere.",
     ),
     Variable(
         "DATABASE_URL",
-        _url("sqlite", "postgres", "postgresql"),
+        parsers.database_url,
         "",
         "postgresql://user:password@host:5432/name, or sqlite:///path. Default: SQLite in DATA_DIR.",
         is_secret=True,
     ),
     Variable(
-        "DATABASE_CONN_MAX_AGE", _integer, "60", "Seconds a connection to PostgreSQL is kept for the next request."
+        "DATABASE_CONN_MAX_AGE",
+        parsers.integer(0, 86_400),
+        "60",
+        "Seconds a connection to PostgreSQL is kept for the next request.",
     ),
     Variable(
         "REDIS_URL",
-        _url("redis", "rediss", "unix"),
+        parsers.redis_url,
         "",
         "redis://host:6379/0. Holds the cache, and Celery's queue unless CELERY_BROKER_URL says otherwise.",
         is_secret=True,
     ),
     Variable(
         "CELERY_BROKER_URL",
-        _url("filesystem", "redis", "rediss", "amqp", "amqps", "memory"),
+        parsers.broker_url,
         "",
         "Where tasks wait. Default: REDIS_URL where set, else files in DATA_DIR (filesystem://).",
         is_secret=True,
     ),
-    Variable("DATA_DIR", _text, "var", "Folder for what the embedded parts write: the SQLite file, the task files."),
-    Variable("LOG_LEVEL", _one_of("DEBUG", "INFO", "WARNING", "ERROR"), "INFO", "Least severe level that is logged."),
-    Variable("LOG_FORMAT", _one_of("json", "text"), "json", "json: one object a line. text: for people."),
+    Variable(
+        "DATA_DIR", parsers.text, "var", "Folder for what the embedded parts write: the SQLite file, the task files."
+    ),
+    Variable(
+        "LOG_LEVEL", parsers.one_of("DEBUG", "INFO", "WARNING", "ERROR"), "INFO", "Least severe level that is logged."
+    ),
+    Variable("LOG_FORMAT", parsers.one_of("json", "text"), "json", "json: one object a line. text: for people."),
     Variable(
         "RATELIMIT_TIERS",
-        _object,
+        parsers.mapping,
         "",
         'Limits that differ from the default ones, as JSON: {"anonymous": {"limit": 100, "window_seconds": 60}}.',
     ),
     Variable(
         "RATELIMIT_TRUSTED_PROXIES",
-        _names,
+        parsers.networks,
         "",
         "Networks (10.0.0.0/8) of the proxies in front, comma-separated. What they say of a client's address counts.",
     ),
     Variable(
         "RATELIMIT_EXPECTED_PROCESSES",
-        _integer,
+        parsers.integer(1, 1_000_000),
         "1",
         "How many processes serve requests. Without Redis, or while it is away, each admits its share of a limit.",
     ),
     Variable(
         "HARVESTER_ALLOWED_PRIVATE_HOSTS",
-        _names,
+        parsers.hosts,
         "",
         "Hosts, or host:port, that may be fetched although their address is not public. For development and tests.",
     ),
     Variable(
         "HARVESTER_CONTACT",
-        _text,
+        parsers.header_text,
         "",
         "A URL or e-mail address for the User-Agent, so that the services we read can reach you.",
     ),
     Variable(
         "HARVESTER_SCHEDULE_SECONDS",
-        _integer,
+        parsers.integer(10, 86_400),
         "300",
         "How often the worker looks for sources that are due, in seconds.",
     ),
@@ -178,15 +157,26 @@ class Environment:
     def __init__(self, values: Mapping[str, str]) -> None:
         self._values = values
 
+    @classmethod
+    def of_process(cls) -> Environment:
+        """The environment of this process and, beneath it, ``.env``: the same for every entry point.
+
+        Raises ImproperlyConfigured where that file cannot be read.
+        """
+        named = os.environ.get(DOTENV)
+        if named == "":
+            return cls(os.environ)
+        return cls(over_dotenv(os.environ, BASE_DIR / (named or ".env")))
+
     def get(self, name: str) -> Any:
-        """The parsed value, or its parsed default; ``None`` where both are empty and the type has no empty value.
+        """The parsed value, or its parsed default; ``None`` where both are empty.
 
         Raises ImproperlyConfigured that names the variable and says what to write; a secret's value is not repeated.
         """
         variable = _BY_NAME[name]
         written = self._written(name) or variable.default
         if not written:
-            return variable.parse("") if variable.parse in (_text, _names) else None
+            return None
         try:
             return variable.parse(written)
         except ValueError as error:
@@ -197,10 +187,7 @@ class Environment:
         return str(self.get(name) or "")
 
     def integer(self, name: str) -> int:
-        value = self.get(name)
-        if not isinstance(value, int) or value < 0:
-            raise ImproperlyConfigured(f"{name}: write a whole number, 0 or more.")
-        return value
+        return int(self.get(name))
 
     def flag(self, name: str, *, default: bool = False) -> bool:
         value = self.get(name)
@@ -222,11 +209,23 @@ class Environment:
             raise ImproperlyConfigured(f"{name}_FILE: {path} cannot be read: {type(error).__name__}.") from error
 
 
+def require_folder(folder: Path, variable: str) -> None:
+    """Make the folder where it is missing. Raises ImproperlyConfigured that names the variable it comes from."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ImproperlyConfigured(f"{variable}: {folder} cannot be made: {error.strerror}.") from None
+
+
 def require_production_safety(environment: Environment) -> None:
     """Raise ImproperlyConfigured listing every setting that production must not start with."""
     complaints = []
     secret = environment.text("SECRET_KEY")
-    if len(secret) < MIN_SECRET_KEY_LENGTH or secret == INSECURE_SECRET_KEY or len(set(secret)) < 5:
+    if (
+        len(secret) < MIN_SECRET_KEY_LENGTH
+        or len(set(secret)) < MIN_SECRET_KEY_VARIETY
+        or secret.startswith((INSECURE_SECRET_KEY, GENERATED_KEY_PREFIX))
+    ):
         complaints.append(f"SECRET_KEY must be set to at least {MIN_SECRET_KEY_LENGTH} random characters")
     if environment.flag("DEBUG"):
         complaints.append("DEBUG must be false")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging.config
-import os
 from collections.abc import MutableMapping
 from datetime import timedelta
 from typing import Any
@@ -19,7 +18,7 @@ class StructuredLogger(Logger):
 
     def setup(self, cfg: Any) -> None:
         super().setup(cfg)
-        environment = Environment(os.environ)
+        environment = Environment.of_process()
         logging.config.dictConfig(
             logging_config(level=environment.text("LOG_LEVEL"), form=environment.text("LOG_FORMAT"))
         )

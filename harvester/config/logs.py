@@ -11,10 +11,18 @@ JSON_FIELDS = "%(asctime)s %(levelname)s %(name)s %(message)s %(correlation_id)s
 
 
 class RequestId(CorrelationId):
-    """Gives each record the id of its request, unless it brings one (the access log is written after the request)."""
+    """Gives each record the id of its request or task, unless it brings one (as the access log does)."""
+
+    def __init__(self, none: str | None = None) -> None:
+        """``none`` is what stands where there is no id."""
+        super().__init__()
+        self._none = none
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return hasattr(record, "correlation_id") or bool(super().filter(record))
+        if not hasattr(record, "correlation_id"):
+            super().filter(record)
+        record.correlation_id = getattr(record, "correlation_id", None) or self._none
+        return True
 
 
 def logging_config(*, level: str, form: str) -> dict[str, Any]:
@@ -22,7 +30,7 @@ def logging_config(*, level: str, form: str) -> dict[str, Any]:
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "filters": {"request_id": {"()": RequestId}},
+        "filters": {"request_id": {"()": RequestId, "none": "-" if form == "text" else None}},
         "formatters": {
             "json": {
                 "()": "pythonjsonlogger.json.JsonFormatter",
@@ -37,7 +45,7 @@ def logging_config(*, level: str, form: str) -> dict[str, Any]:
                 },
                 "datefmt": "%Y-%m-%dT%H:%M:%S%z",
             },
-            "text": {"format": "%(asctime)s %(levelname)-7s %(name)s: %(message)s"},
+            "text": {"format": "%(asctime)s %(levelname)-7s %(name)s [%(correlation_id)s] %(message)s"},
         },
         "handlers": {
             "stderr": {"class": "logging.StreamHandler", "formatter": form, "filters": ["request_id"]},

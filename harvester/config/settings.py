@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import dj_database_url
+from django_guid.integrations import CeleryIntegration
 
-from harvester.config.env import INSECURE_SECRET_KEY, Environment, require_production_safety
+from harvester.config.broker import celery_broker
+from harvester.config.cache import cache_config
+from harvester.config.env import INSECURE_SECRET_KEY, Environment, require_folder, require_production_safety
 from harvester.config.logs import logging_config
 from harvester.config.version import BASE_DIR, VERSION
 
-environment = Environment(os.environ)
+environment = Environment.of_process()
 
 ENVIRONMENT = environment.text("ENVIRONMENT")
 IS_PRODUCTION = ENVIRONMENT == "production"
@@ -99,7 +101,7 @@ def _database() -> dict[str, Any]:
     url = environment.text("DATABASE_URL") or f"sqlite:///{DATA_DIR / 'harvester.sqlite3'}"
     parsed: dict[str, Any] = dict(dj_database_url.parse(url))
     if parsed["ENGINE"].endswith("sqlite3"):
-        Path(parsed["NAME"]).parent.mkdir(parents=True, exist_ok=True)
+        require_folder(Path(parsed["NAME"]).parent, "DATABASE_URL" if environment.text("DATABASE_URL") else "DATA_DIR")
         return parsed | {"OPTIONS": _SQLITE_OPTIONS}
     options = {"connect_timeout": 5} | parsed.get("OPTIONS", {})
     return parsed | {
@@ -114,20 +116,16 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_USER_MODEL = "harvester.User"
 
 REDIS_URL = environment.text("REDIS_URL")
-
-
-def _cache(key_prefix: str) -> dict[str, Any]:
-    if not REDIS_URL:
-        return {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": key_prefix}
-    return {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": REDIS_URL, "KEY_PREFIX": key_prefix}
-
-
 # The limiter has an alias of its own, so that it can be given a server that never evicts.
-CACHES = {"default": _cache("signal-harvester"), "ratelimit": _cache("signal-harvester-limits")}
+CACHES = {
+    "default": cache_config(REDIS_URL, "signal-harvester"),
+    "ratelimit": cache_config(REDIS_URL, "signal-harvester-limits"),
+}
+DJANGO_REDIS_LOG_IGNORED_EXCEPTIONS = True
 
 # --- Tasks ---------------------------------------------------------------------------------------------------------
 
-CELERY_BROKER_URL = environment.text("CELERY_BROKER_URL") or REDIS_URL or "filesystem://"
+CELERY_BROKER_URL = celery_broker(environment.text("CELERY_BROKER_URL") or REDIS_URL or "filesystem://")
 CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {}
 if CELERY_BROKER_URL.startswith("filesystem:"):
     _queue = DATA_DIR / "tasks"
@@ -139,7 +137,7 @@ if CELERY_BROKER_URL.startswith("filesystem:"):
         "store_processed": False,
     }
     for _folder in ("waiting", "done", "control"):
-        (_queue / _folder).mkdir(parents=True, exist_ok=True)
+        require_folder(_queue / _folder, "DATA_DIR")
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_IGNORE_RESULT = True  # what a run did stands on its Run
 CELERY_TASK_ACKS_LATE = False  # a run that lost its worker is found by its heartbeat, never run twice by redelivery
@@ -245,6 +243,7 @@ DJANGO_GUID = {
     "RETURN_HEADER": True,
     "EXPOSE_HEADER": False,
     "UUID_FORMAT": "hex",
+    "INTEGRATIONS": [CeleryIntegration()],  # a task carries the id of the request that asked for it, or has its own
 }
 
 # --- The product ---------------------------------------------------------------------------------------------------

@@ -5,6 +5,8 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 
+MAX_ATTEMPTS = 3
+
 
 class ArtifactKind(models.TextChoices):
     PREPRINT = "preprint", "preprint"
@@ -52,7 +54,6 @@ class Artifact(models.Model):
     failed_stage = models.CharField(max_length=20, blank=True)
     error = models.CharField(max_length=500, blank=True)
     attempts = models.PositiveSmallIntegerField(default=0)
-    is_permanent_failure = models.BooleanField(default=False)
 
     class Meta:
         constraints = [
@@ -70,6 +71,11 @@ class Artifact(models.Model):
 
     def __str__(self) -> str:
         return self.title
+
+    @property
+    def is_given_up(self) -> bool:
+        """A stage has failed on it so often that none tries again until a person asks for it."""
+        return self.attempts >= MAX_ATTEMPTS
 
 
 class IdentifierScheme(models.TextChoices):

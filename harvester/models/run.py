@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+
+from harvester.errors import RunTakenAwayError
 
 
 class RunStatus(models.TextChoices):
@@ -19,14 +22,14 @@ class RunStatus(models.TextChoices):
 
 
 class Run(models.Model):
-    """One harvest. ``parameters`` is what was asked for (source, stage, since, limit), absent where not said.
+    """One harvest. ``parameters`` is what was asked for (source, only, stage, since, limit), absent where not said.
 
     ``stage_reports`` is ``[{"stage", "processed", "failed", "duration_seconds", …}]`` in the order they ran and
     ``source_reports`` ``[{"name", "fetched", "created", "updated", "errors"}]``; both grow while the run works.
     """
 
-    #: A running Run silent for this long has lost its worker. Longer than the slowest single step (a fetch with all its
-    #: retries), shorter than the five minutes after which nobody may still see it as running.
+    #: A running Run silent for this long has lost its worker, which says every few seconds that it lives. Shorter than
+    #: the five minutes after which nobody may still see it as running.
     LOST_AFTER = timedelta(minutes=4)
 
     owner = models.ForeignKey(
@@ -78,12 +81,18 @@ class Run(models.Model):
         """Running, and its worker was heard of lately."""
         return self.status == RunStatus.RUNNING and not self.is_lost
 
-    def touch(self) -> None:
-        """Say that the worker lives; written at most every ten seconds, since it is called for every page."""
-        now = timezone.now()
-        if self.heartbeat_at is None or now - self.heartbeat_at > timedelta(seconds=10):
-            self.heartbeat_at = now
-            self.save(update_fields=["heartbeat_at"])
+    def write(self, **fields: Any) -> None:
+        """Write fields and a heartbeat, as the worker that runs it.
+
+        Raises RunTakenAwayError when it is no longer this worker's: ended by a person or by the sweep. What ended stays
+        ended.
+        """
+        fields["heartbeat_at"] = timezone.now()
+        mine = Run.objects.filter(pk=self.pk, status=RunStatus.RUNNING, worker=self.worker)
+        if not mine.update(**fields):
+            raise RunTakenAwayError(f"Run {self.pk} was ended by somebody else.")
+        for name, value in fields.items():
+            setattr(self, name, value)
 
     @property
     def shown_status(self) -> RunStatus:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Lower
@@ -11,6 +10,8 @@ from django.utils import timezone
 
 LONGEST_NAME = 200
 LONGEST_ADDRESS = 2000
+SHORTEST_INTERVAL_SECONDS = 60
+LONGEST_INTERVAL_SECONDS = 30 * 24 * 3600
 
 
 class SourceKind(models.TextChoices):
@@ -39,7 +40,9 @@ class Source(models.Model):
     state = models.CharField(max_length=10, choices=SourceState, default=SourceState.ACTIVE)
     is_sample = models.BooleanField(default=False, help_text="Belongs to the sample world; removed with it.")
     interval_seconds = models.PositiveIntegerField(
-        default=3600, help_text="Shortest time between two scheduled fetches, in seconds."
+        default=3600,
+        validators=[MinValueValidator(SHORTEST_INTERVAL_SECONDS), MaxValueValidator(LONGEST_INTERVAL_SECONDS)],
+        help_text="Shortest time between two scheduled fetches, in seconds: a minute to thirty days.",
     )
 
     cursor = models.JSONField(default=dict, blank=True)
@@ -70,6 +73,10 @@ class Source(models.Model):
         constraints = [
             models.UniqueConstraint(Lower("name"), name="source_name_unique"),
             models.CheckConstraint(condition=~Q(name=""), name="source_name_not_empty"),
+            models.CheckConstraint(
+                condition=Q(interval_seconds__range=(SHORTEST_INTERVAL_SECONDS, LONGEST_INTERVAL_SECONDS)),
+                name="source_interval_reasonable",
+            ),
             models.CheckConstraint(condition=Q(kind__in=SourceKind.values), name="source_kind_known"),
             models.CheckConstraint(condition=Q(state__in=SourceState.values), name="source_state_known"),
         ]
@@ -77,9 +84,6 @@ class Source(models.Model):
 
     def __str__(self) -> str:
         return self.name
-
-    def is_due(self, now: datetime) -> bool:
-        return self.state == SourceState.ACTIVE and self.next_fetch_at <= now
 
     @property
     def state_word(self) -> str:

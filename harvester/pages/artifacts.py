@@ -112,8 +112,8 @@ def _shown_score(artifact: Artifact, now: datetime) -> ShownScore | None:
 
 
 def _waits_for(artifact: Artifact) -> list[str]:
-    """The work still to be done on it, in order; nothing where a stage has given up for good."""
-    if artifact.is_permanent_failure:
+    """The work still to be done on it, in order; nothing where a stage has given up."""
+    if artifact.is_given_up:
         return []
     order = list(ArtifactStage)
     return [_STEPS[stage] for stage in order[order.index(ArtifactStage(artifact.stage)) + 1 :]]

@@ -6,24 +6,36 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Collection
 from datetime import datetime
+from typing import Protocol
 
-from django.db import transaction
-from django.db.models import QuerySet
 from django.utils import timezone
 
 from harvester.clients.http import HttpClient
+from harvester.errors import RunTakenAwayError, UnknownSourceError
 from harvester.models import Run, RunStatus, Source, SourceState
 from harvester.pipeline import ingest, same_work, score
+from harvester.pipeline.heartbeat import beating
 from harvester.pipeline.stage import Progress, StageReport, Unwatched
+from harvester.queries.sources import source_named
 from harvester.queries.statistics import Growth
 
 logger = logging.getLogger(__name__)
 
+
+class Work(Protocol):
+    """The ``run`` of a stage file."""
+
+    def __call__(self, limit: int = ..., *, without: Collection[int] = ...) -> StageReport: ...
+
+
 #: The stages after ingest, in order. Each reads what the one before has left in the database.
-_ANALYSIS: dict[str, Callable[[], StageReport]] = {same_work.NAME: same_work.run, score.NAME: score.run}
+_ANALYSIS: dict[str, Work] = {same_work.NAME: same_work.run, score.NAME: score.run}
 STAGES = (ingest.NAME, *_ANALYSIS)
+
+#: The other word that ``parameters["only"]`` may say.
+ONLY_SAMPLE = "sample"
 
 
 def worker_name() -> str:
@@ -41,24 +53,27 @@ def claim(run: Run) -> bool:
     return bool(taken)
 
 
-def harvest(
-    run: Run,
-    client: HttpClient,
-    *,
-    only_due: bool = False,
-    sources: QuerySet[Source] | None = None,
-    progress: Progress | None = None,
-) -> Run:
+def harvest(run: Run, client: HttpClient, *, progress: Progress | None = None) -> Run:
     """Work a claimed run to its end and return it with its reports.
 
-    Fetches every active source, or the one that ``parameters["source"]`` names (paused or not); with ``only_due`` just
-    those whose time has come; with ``sources`` exactly these. The run fails only if something was to be fetched and
-    every source failed.
+    Fetches every active source; or the one that ``parameters["source"]`` names, paused or not; or what
+    ``parameters["only"]`` says: ``due`` for those whose time has come, ``sample`` for the sample world's. The run fails
+    if there is no such source, or if something was to be fetched and every source failed. One that was ended by
+    somebody else meanwhile stays as it was ended.
     """
-    watcher = progress or Unwatched()
-    chosen = _sources(run, only_due=only_due) if sources is None else sources
     try:
-        _work(run, client, chosen, watcher)
+        with beating(run):
+            _work(run, client, progress or Unwatched())
+        outcomes = [report["outcome"] for report in run.source_reports]
+        if outcomes and all(outcome == "failed" for outcome in outcomes):
+            _finish(run, RunStatus.FAILED, "Every source failed.")
+        else:
+            _finish(run, RunStatus.SUCCEEDED, "")
+    except RunTakenAwayError:
+        logger.warning("run was ended by somebody else", extra={"run": run.pk})
+        run.refresh_from_db()
+    except UnknownSourceError as error:
+        _finish(run, RunStatus.FAILED, str(error)[:500])
     except KeyboardInterrupt:
         _finish(run, RunStatus.CANCELLED, "Interrupted; everything stored so far is kept.")
         raise
@@ -66,11 +81,6 @@ def harvest(
         logger.exception("run failed", extra={"run": run.pk})
         _finish(run, RunStatus.FAILED, "Unexpected error; the log has the details.")
         raise
-    outcomes = [report["outcome"] for report in run.source_reports]
-    if outcomes and all(outcome == "failed" for outcome in outcomes):
-        _finish(run, RunStatus.FAILED, "Every source failed.")
-    else:
-        _finish(run, RunStatus.SUCCEEDED, "")
     return run
 
 
@@ -93,21 +103,21 @@ def sweep() -> int:
     return len(lost)
 
 
-def _work(run: Run, client: HttpClient, sources: QuerySet[Source], progress: Progress) -> None:
+def _work(run: Run, client: HttpClient, progress: Progress) -> None:
     stage = run.parameters.get("stage")
     if stage in (None, ingest.NAME):
-        _ingest(run, client, sources, progress)
+        _ingest(run, client, progress)
     for name, work in _ANALYSIS.items():
         if stage in (None, name):
             _analyse(run, name, work, progress)
 
 
-def _ingest(run: Run, client: HttpClient, sources: QuerySet[Source], progress: Progress) -> None:
+def _ingest(run: Run, client: HttpClient, progress: Progress) -> None:
     started = time.monotonic()
     progress.begin(ingest.NAME, None)
     since = run.parameters.get("since")
     reports = ingest.process(
-        list(sources),
+        _sources(run),
         client,
         run=run,
         since=datetime.fromisoformat(since) if since else None,
@@ -120,23 +130,27 @@ def _ingest(run: Run, client: HttpClient, sources: QuerySet[Source], progress: P
     _record(run, StageReport(ingest.NAME, processed, failed, time.monotonic() - started))
 
 
-def _sources(run: Run, *, only_due: bool) -> QuerySet[Source]:
+def _sources(run: Run) -> list[Source]:
     name = run.parameters.get("source")
     if name is not None:
-        return Source.objects.filter(name__iexact=name)
-    if only_due:
-        return ingest.pending()
-    return Source.objects.filter(state=SourceState.ACTIVE).order_by("next_fetch_at", "id")
+        return [source_named(name)]
+    only = run.parameters.get("only")
+    if only == ingest.ONLY_DUE:
+        return list(ingest.pending())
+    active = Source.objects.filter(state=SourceState.ACTIVE).order_by("next_fetch_at", "id")
+    return list(active.filter(is_sample=True) if only == ONLY_SAMPLE else active)
 
 
-def _analyse(run: Run, name: str, work: Callable[[], StageReport], progress: Progress) -> None:
+def _analyse(run: Run, name: str, work: Work, progress: Progress) -> None:
     total, growth = StageReport(name), Growth()
+    failed: frozenset[int] = frozenset()
     progress.begin(name, None)
     while True:
-        report = work()
+        report = work(without=failed)  # one attempt per item and run
         total += report
+        failed |= report.failed_ids
         growth.add(report.processed)
-        run.touch()
+        run.write()
         progress.advance(report.processed)
         if not report.processed and not report.failed:
             break
@@ -145,16 +159,15 @@ def _analyse(run: Run, name: str, work: Callable[[], StageReport], progress: Pro
 
 
 def _record(run: Run, report: StageReport) -> None:
-    run.stage_reports = [*run.stage_reports, report.as_json()]
-    run.heartbeat_at = timezone.now()
-    run.save(update_fields=["stage_reports", "heartbeat_at"])
+    run.write(stage_reports=[*run.stage_reports, report.as_json()])
 
 
 def _finish(run: Run, status: RunStatus, error: str) -> None:
-    run.status, run.error, run.finished_at = status, error, timezone.now()
-    with transaction.atomic():
-        run.save(update_fields=["status", "error", "finished_at"])
-        Source.objects.filter(claimed_by=run).update(claimed_by=None)
+    try:
+        run.write(status=status, error=error, finished_at=timezone.now())
+    except RunTakenAwayError:
+        run.refresh_from_db()
+    Source.objects.filter(claimed_by=run).update(claimed_by=None)
 
 
 def _is_dead_here(worker: str) -> bool:

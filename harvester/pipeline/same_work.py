@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from django.db.models import Count, Min, QuerySet
+from django.db.models import Count, QuerySet
 
 from harvester.models import (
+    MAX_ATTEMPTS,
     Artifact,
     ArtifactStage,
     Identifier,
@@ -17,7 +18,8 @@ from harvester.models import (
     RelationshipMethod,
     RelationshipType,
 )
-from harvester.pipeline.stage import MAX_ATTEMPTS, StageReport, work_off
+from harvester.pipeline.links import withdraw
+from harvester.pipeline.stage import StageReport, work_off
 
 NAME = "same_work"
 
@@ -48,11 +50,9 @@ _RULES = (
 _LARGEST_GROUP = 50
 
 
-def pending(limit: int) -> QuerySet[Artifact]:
+def pending(limit: int, *, without: Collection[int] = ()) -> QuerySet[Artifact]:
     """Stored artifacts that have not been compared with the others yet, oldest first."""
-    waiting = Artifact.objects.filter(
-        stage=ArtifactStage.INGESTED, attempts__lt=MAX_ATTEMPTS, is_permanent_failure=False
-    )
+    waiting = Artifact.objects.filter(stage=ArtifactStage.INGESTED, attempts__lt=MAX_ATTEMPTS).exclude(pk__in=without)
     return waiting.only("id").order_by("id")[:limit]
 
 
@@ -62,42 +62,64 @@ def process(artifacts: Sequence[Artifact]) -> None:
     stated = defaultdict(set)
     for scheme, value in Identifier.objects.filter(artifact__in=ids).values_list("scheme", "value"):
         stated[scheme].add(value)
+    # Before the links: those that are taken back below let their ends wait again.
+    Artifact.objects.filter(pk__in=ids).update(stage=ArtifactStage.LINKED, failed_stage="", error="", attempts=0)
     for rule in _RULES:
         _link(rule, stated[rule.scheme])
-    Artifact.objects.filter(pk__in=ids).update(stage=ArtifactStage.LINKED, failed_stage="", error="", attempts=0)
 
 
-def run(limit: int = 500) -> StageReport:
-    return work_off(NAME, pending(limit), process)
+def run(limit: int = 500, *, without: Collection[int] = ()) -> StageReport:
+    """Work off up to ``limit`` of what waits, leaving out the ids in ``without``."""
+    return work_off(NAME, pending(limit, without=without), process)
 
 
-def _link(rule: _Rule, values: Iterable[str]) -> None:
-    groups = (
+def _link(rule: _Rule, values: Collection[str]) -> None:
+    members: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    shared = (
         Identifier.objects.filter(scheme=rule.scheme, value__in=values)
         .values("value")
-        .annotate(oldest=Min("artifact_id"), members=Count("id"), sources=Count("artifact__source_id", distinct=True))
-        .filter(sources__gt=1, members__lte=_LARGEST_GROUP)
+        .annotate(members=Count("id"))
+        .filter(members__gt=1)
     )
-    oldest = {
-        group["value"]: group["oldest"]
-        for group in groups
-        if not rule.must_be_unique_in_source or group["members"] == group["sources"]
-    }
-    if not oldest:
+    too_large = [group["value"] for group in shared if group["members"] > _LARGEST_GROUP]
+    candidates = [group["value"] for group in shared if group["members"] <= _LARGEST_GROUP]
+    stated = Identifier.objects.filter(scheme=rule.scheme, value__in=candidates).values_list(
+        "value", "artifact_id", "artifact__source_id"
+    )
+    for value, artifact, source in stated:
+        members[value].append((artifact, source))
+    works = {value: sorted(group) for value, group in members.items() if _is_one_work(rule, group)}
+    _unlink(rule, [*too_large, *(members.keys() - works.keys())])
+    _store_links(rule, works)
+
+
+def _is_one_work(rule: _Rule, group: Collection[tuple[int, int]]) -> bool:
+    sources = {source for _, source in group}
+    return len(sources) > 1 and (not rule.must_be_unique_in_source or len(sources) == len(group))
+
+
+def _unlink(rule: _Rule, values: Collection[str]) -> None:
+    """Take back the links of identifiers that stood for a work and no longer do: the order of arrival is no proof."""
+    if not values:
         return
-    members = Identifier.objects.filter(scheme=rule.scheme, value__in=oldest).values_list("value", "artifact_id")
-    Relationship.objects.bulk_create(
-        (
-            Relationship(
-                source_id=oldest[value],
-                target_id=member,
-                type=RelationshipType.SAME_AS,
-                confidence=rule.confidence,
-                method=rule.method,
-                evidence=value,
-            )
-            for value, member in members
-            if member != oldest[value]
-        ),
-        ignore_conflicts=True,  # linked before, perhaps by a stronger identifier
-    )
+    stating = Identifier.objects.filter(scheme=rule.scheme, value__in=values).values("artifact_id")
+    withdraw(Relationship.objects.filter(source__in=stating, method=rule.method, evidence__in=values))
+
+
+def _store_links(rule: _Rule, works: Mapping[str, Sequence[tuple[int, int]]]) -> None:
+    links = [
+        Relationship(
+            source_id=group[0][0],
+            target_id=member,
+            type=RelationshipType.SAME_AS,
+            confidence=rule.confidence,
+            method=rule.method,
+            evidence=value,
+        )
+        for value, group in works.items()
+        for member, _ in group[1:]
+    ]
+    # In one order everywhere, so that two workers never wait for each other; conflicts are links made before, perhaps
+    # by a stronger identifier.
+    links.sort(key=lambda link: (link.source_id, link.target_id))
+    Relationship.objects.bulk_create(links, ignore_conflicts=True)

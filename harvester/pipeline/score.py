@@ -5,15 +5,15 @@ This is the interim score; the analysis replaces its components, not its interfa
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from harvester.models import Artifact, ArtifactKind, ArtifactStage, Score
-from harvester.pipeline.stage import MAX_ATTEMPTS, StageReport, work_off
+from harvester.models import MAX_ATTEMPTS, Artifact, ArtifactKind, ArtifactStage, Score
+from harvester.pipeline.stage import StageReport, work_off
 from harvester.queries.ranks import rank_of
 
 NAME = "score"
@@ -43,9 +43,9 @@ class Component:
     reason: str
 
 
-def pending(limit: int) -> QuerySet[Artifact]:
+def pending(limit: int, *, without: Collection[int] = ()) -> QuerySet[Artifact]:
     """Linked artifacts whose score is missing or out of date, oldest first."""
-    waiting = Artifact.objects.filter(stage=ArtifactStage.LINKED, attempts__lt=MAX_ATTEMPTS, is_permanent_failure=False)
+    waiting = Artifact.objects.filter(stage=ArtifactStage.LINKED, attempts__lt=MAX_ATTEMPTS).exclude(pk__in=without)
     return waiting.only("id", "source", "kind", "published_at", "first_seen_at", "is_dated", "engagement").order_by(
         "id"
     )[:limit]
@@ -65,8 +65,9 @@ def process(artifacts: Sequence[Artifact]) -> None:
     )
 
 
-def run(limit: int = 500) -> StageReport:
-    return work_off(NAME, pending(limit), process)
+def run(limit: int = 500, *, without: Collection[int] = ()) -> StageReport:
+    """Work off up to ``limit`` of what waits, leaving out the ids in ``without``."""
+    return work_off(NAME, pending(limit, without=without), process)
 
 
 def components_of(artifact: Artifact) -> tuple[Component, ...]:

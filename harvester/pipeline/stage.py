@@ -8,14 +8,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
-from django.db import connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import F, QuerySet
 
 from harvester.models import Artifact
 
 logger = logging.getLogger(__name__)
-
-MAX_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +25,7 @@ class SourceReport:
     created: int = 0
     updated: int = 0
     errors: int = 0
-    outcome: str = "fetched"  # fetched, unchanged (304), failed, busy, waiting (Retry-After)
+    outcome: str = "fetched"  # fetched, unchanged (304), failed, busy, waiting (Retry-After), gone, stale
     messages: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
@@ -36,12 +34,13 @@ class SourceReport:
 
 @dataclass(frozen=True, slots=True)
 class StageReport:
-    """What a stage did: items processed and failed, and how long it took in seconds."""
+    """What a stage did: items processed and failed (and which), and how long it took in seconds."""
 
     stage: str
     processed: int = 0
     failed: int = 0
     duration_seconds: float = 0.0
+    failed_ids: frozenset[int] = frozenset()
 
     def __add__(self, other: StageReport) -> StageReport:
         return replace(
@@ -49,10 +48,16 @@ class StageReport:
             processed=self.processed + other.processed,
             failed=self.failed + other.failed,
             duration_seconds=self.duration_seconds + other.duration_seconds,
+            failed_ids=self.failed_ids | other.failed_ids,
         )
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self) | {"duration_seconds": round(self.duration_seconds, 3)}
+        return {
+            "stage": self.stage,
+            "processed": self.processed,
+            "failed": self.failed,
+            "duration_seconds": round(self.duration_seconds, 3),
+        }
 
 
 class Progress(Protocol):
@@ -82,18 +87,22 @@ def work_off(stage: str, pending: QuerySet[Artifact], process: Process) -> Stage
     """Claim the ``pending`` artifacts and process them in one transaction; one by one if that fails.
 
     A failing item gets its error and attempt count on its own row and the others go on. Rows that another process
-    works on are left to it, where the database can tell (PostgreSQL); SQLite has one writer at a time anyway.
+    works on are left to it, where the database can tell (PostgreSQL); SQLite has one writer at a time anyway. A
+    database that is away or overloaded is nobody's fault here: that error is raised, and no attempt is counted.
     """
     started = time.monotonic()
     try:
         with transaction.atomic():
             artifacts = list(_claimed(pending))
             process(artifacts)
-        failed = 0
+        failed: frozenset[int] = frozenset()
+    except (OperationalError, InterfaceError):
+        raise
     except Exception:  # noqa: BLE001 - whatever it is, it must not stop the other items; it is recorded on the row
         artifacts = list(pending)
-        failed = sum(not _process_alone(stage, artifact, process) for artifact in artifacts)
-    return StageReport(stage, len(artifacts) - failed, failed, time.monotonic() - started)
+        failed = frozenset(artifact.pk for artifact in artifacts if not _process_alone(stage, artifact, process))
+    seconds = time.monotonic() - started
+    return StageReport(stage, len(artifacts) - len(failed), len(failed), seconds, failed)
 
 
 def _claimed(pending: QuerySet[Artifact]) -> QuerySet[Artifact]:
@@ -106,6 +115,8 @@ def _process_alone(stage: str, artifact: Artifact, process: Process) -> bool:
     try:
         with transaction.atomic():
             process([artifact])
+    except (OperationalError, InterfaceError):
+        raise
     except Exception as error:
         logger.exception("item failed", extra={"stage": stage, "artifact_id": artifact.pk})
         Artifact.objects.filter(pk=artifact.pk).update(

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 from django.db import transaction
 
-from harvester.actions import add_source
-from harvester.models import Artifact, Source
+from harvester.actions import add_source, remove_source
+from harvester.models import Source
 from harvester.sample.outlets import SOURCES
 from harvester.sample.world import build
 
@@ -59,10 +59,9 @@ def load_sample(*, anchor: date) -> LoadedSample:
 @transaction.atomic
 def remove_sample() -> RemovedSample:
     """Remove the sample's sources and all that was found there; everything else stays."""
-    sources = Source.objects.filter(is_sample=True)
-    removed = RemovedSample(sources.count(), Artifact.objects.filter(source__in=sources).count())
-    sources.delete()
-    return removed
+    with transaction.atomic():
+        counts = [remove_source(source) for source in Source.objects.filter(is_sample=True)]
+    return RemovedSample(len(counts), sum(counts))
 
 
 def _anchor_of(sources: Iterable[Source]) -> date | None:

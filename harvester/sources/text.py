@@ -11,14 +11,16 @@ LONGEST_EXTERNAL_ID = 500
 LONGEST_TITLE = 1000
 LONGEST_TEXT = 50_000  # characters; what is read and analysed of an entry, about twenty printed pages
 
-# PostgreSQL stores neither NUL nor half of a surrogate pair, in text and in JSON alike.
-_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+# Control characters drive terminals (ECMA-48), which print titles and messages too; of them only the tab and the line
+# break mean something in a text. PostgreSQL stores neither NUL nor half of a surrogate pair, in text and in JSON alike.
+_UNSTORABLE = re.compile("[\0-\x08\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+_LINE_BREAK = re.compile("\r\n|[\r\v\f\x85]")
 _DEEPEST_JSON = 64
 
 
 def storable(text: str) -> str:
-    """The text without NUL characters and lone surrogates."""
-    return _UNSTORABLE.sub("", text)
+    """The text without control characters but tabs and line breaks, which all become ``\\n``, and lone surrogates."""
+    return _UNSTORABLE.sub("", _LINE_BREAK.sub("\n", text))
 
 
 def one_line(text: str, longest: int | None = None) -> str:

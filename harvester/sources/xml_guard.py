@@ -52,7 +52,7 @@ def parse_xml(document: bytes | str) -> Element:
         parser.feed(document.encode("utf-8", "replace") if isinstance(document, str) else document)
         root: Element = parser.close()
     except ParseError as error:
-        raise IllFormedXmlError(str(error)) from error
+        raise IllFormedXmlError(storable(str(error))) from error
     except (ValueError, LookupError) as error:  # an encoding that is unknown, or has several bytes a character
         raise IllFormedXmlError("its declared encoding cannot be read") from error
     return root

@@ -8,12 +8,15 @@ from typing import Any
 import pytest
 from django.contrib import admin
 from django.contrib.auth.models import Group, Permission
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from harvester.actions import WORKER_COMMAND
 from harvester.errors import FetchError, FetchFailure
 from harvester.models import (
+    MAX_ATTEMPTS,
     Artifact,
     ArtifactStage,
     Identifier,
@@ -100,6 +103,7 @@ def test_every_list_keeps_the_same_house_rules(model: Any) -> None:
         *(f"artifact/?band={word}" for word in ("notify", "strong", "fair", "low", "none")),
         "artifact/?kind__exact=post&failed_stage=score",
         "artifact/?failed_stage=any",
+        "artifact/?failed_stage=given-up",
         "relationship/?type__exact=same_as&method__exact=doi&q=artifact",
         "run/?status__exact=queued&trigger=page",
     ],
@@ -178,6 +182,17 @@ def test_a_changed_address_is_read_from_the_beginning(operator: Client) -> None:
     operator.post(f"/admin/harvester/source/{source.pk}/change/", form | {"url": "https://new.example/"})
     source.refresh_from_db()
     assert (source.url, source.cursor, source.etag, source.consecutive_failures) == ("https://new.example/", {}, "", 0)
+
+
+def test_saving_writes_only_what_was_changed(operator: Client) -> None:
+    source = make_source("Lab Nord", url="https://old.example/", cursor={"page": 7})
+    form = {"name": "Lab Nord", "url": source.url, "query": "", "state": "active", "interval_seconds": "600"}
+    with CaptureQueriesContext(connection) as queries:
+        operator.post(f"/admin/harvester/source/{source.pk}/change/", form)
+    (update,) = [query["sql"] for query in queries if query["sql"].startswith('UPDATE "harvester_source"')]
+    assert "interval_seconds" in update
+    assert "cursor" not in update
+    assert "claimed_by" not in update
 
 
 def test_cursor_and_kind_cannot_be_edited(operator: Client) -> None:
@@ -269,11 +284,11 @@ def test_an_artifact_shows_everything_and_lets_nothing_be_edited(
 
 
 def test_a_failed_stage_is_tried_again_and_a_score_asked_for_anew(operator: Client) -> None:
-    failed = make_artifact(score=None, failed_stage="score", error="odd", attempts=3, is_permanent_failure=True)
+    failed = make_artifact(score=None, failed_stage="score", error="odd", attempts=MAX_ATTEMPTS)
     scored = make_artifact()
     assert act(operator, "artifact", "retry", failed, scored).startswith("1 of them had failed")
     failed.refresh_from_db()
-    assert (failed.attempts, failed.is_permanent_failure, failed.error) == (0, False, "")
+    assert (failed.attempts, failed.is_given_up, failed.error) == (0, False, "")
     act(operator, "artifact", "rescore", scored)
     scored.refresh_from_db()
     assert scored.stage == ArtifactStage.LINKED

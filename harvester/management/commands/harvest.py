@@ -9,13 +9,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db.models import QuerySet
 from tqdm import tqdm
 
 from harvester.actions import create_run
 from harvester.clients.http import build_client
 from harvester.errors import HarvesterError
-from harvester.models import Run, RunStatus, Source
+from harvester.models import Run, RunStatus
 from harvester.pipeline.run import STAGES, claim, harvest, sweep
 
 _MOST = 10**9
@@ -70,11 +69,11 @@ class Command(BaseCommand):
             sys.exit(1)
 
 
-def run_in_foreground(run: Run, sources: QuerySet[Source] | None = None) -> None:
-    """Claim and work a run that was just created here, on the sources its parameters ask for or on exactly these."""
+def run_in_foreground(run: Run) -> None:
+    """Claim and work a run that was just created here."""
     try:
         if claim(run):
-            harvest(run, build_client(), sources=sources, progress=Bar())
+            harvest(run, build_client(), progress=Bar())
     except KeyboardInterrupt:
         raise CommandError("Interrupted. What was stored is kept; run it again to go on.", returncode=130) from None
 

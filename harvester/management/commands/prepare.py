@@ -34,12 +34,22 @@ class Command(BaseCommand):
         kept = Path(settings.DATA_DIR) / "admin-password"
         if User.objects.filter(is_superuser=True).exists():
             return f"{ADMIN}, password in {_shown(kept)}" if kept.exists() else ""
-        password = secrets.token_urlsafe(15)
+        if User.objects.filter(username=ADMIN).exists():
+            return f"“{ADMIN}” is no administrator; make one: python manage.py createsuperuser"
+        password = _kept_password(kept)
         User.objects.create_superuser(ADMIN, password=password)
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        kept.touch(mode=0o600)
-        kept.write_text(f"{password}\n", encoding="utf-8")
         return f"{ADMIN} / {password} (kept in {_shown(kept)})"
+
+
+def _kept_password(kept: Path) -> str:
+    """The file comes before the account: whoever is killed between them finds the password there the next time."""
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.touch(mode=0o600)
+    password = kept.read_text(encoding="utf-8").strip()
+    if not password:
+        password = secrets.token_urlsafe(15)
+        kept.write_text(f"{password}\n", encoding="utf-8")
+    return password
 
 
 def _shown(path: Path) -> str:

@@ -13,8 +13,8 @@ from django.core.management.base import BaseCommand, CommandError
 from harvester.actions import create_run
 from harvester.errors import HarvesterError
 from harvester.management.commands import harvest
-from harvester.models import Artifact, Run, RunStatus, Source, SourceState
-from harvester.pipeline.run import sweep
+from harvester.models import Artifact, Run, RunStatus
+from harvester.pipeline.run import ONLY_SAMPLE, sweep
 from harvester.sample.loader import LoadedSample, load_sample, remove_sample
 
 
@@ -66,9 +66,8 @@ class Command(BaseCommand):
 
 def _harvest() -> Run:
     sweep()
-    run = create_run(trigger="command")
-    active = Source.objects.filter(is_sample=True, state=SourceState.ACTIVE)
-    harvest.run_in_foreground(run, active.order_by("name"))
+    run = create_run(trigger="command", only=ONLY_SAMPLE)
+    harvest.run_in_foreground(run)
     return run
 
 

@@ -7,14 +7,14 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
 from harvester.clients.http import HttpClient
-from harvester.errors import FetchError, FetchFailure
+from harvester.errors import ClaimLostError, FetchError, FetchFailure, RunTakenAwayError
 from harvester.models import Run, Source, SourceState
-from harvester.pipeline.ingest.storing import keep_place, storable, store
+from harvester.pipeline.ingest.storing import as_claimed, keep_place, storable, store
 from harvester.pipeline.stage import Progress, SourceReport, Unwatched
 from harvester.queries.statistics import Growth
 from harvester.sources import source_module
@@ -25,6 +25,10 @@ logger = logging.getLogger(__name__)
 NAME = "ingest"
 
 LONGEST_BACK_OFF = timedelta(hours=24)
+#: The longest a service can keep us away: what asks for years is mistaken, or means harm.
+LONGEST_WAIT_SECONDS = 7 * 24 * 3600
+#: What ``parameters["only"]`` of a run says when it may fetch only what is due.
+ONLY_DUE = "due"
 MESSAGES_KEPT = 5
 
 
@@ -51,10 +55,9 @@ def process(
     reports = []
     for source in sources:
         report = _fetch(source, client, run=run, since=since, limit=limit, progress=watcher)
-        reports.append(report)
-        run.source_reports = [*run.source_reports, report.as_json()]
-        run.heartbeat_at = timezone.now()
-        run.save(update_fields=["source_reports", "heartbeat_at"])
+        if report is not None:
+            reports.append(report)
+            run.write(source_reports=[*run.source_reports, report.as_json()])
     return reports
 
 
@@ -66,22 +69,28 @@ def _fetch(
     since: datetime | None,
     limit: int | None,
     progress: Progress,
-) -> SourceReport:
+) -> SourceReport | None:
+    """None when a scheduled run finds that another has fetched the source meanwhile."""
     report = SourceReport(source.name)
-    refusal = _claim(source, run)
-    if refusal is not None:
-        progress.advance(0, f"{source.name}: {refusal.messages[0]}")
-        return refusal
+    try:
+        _claim(source, run)
+    except _RefusedError as refusal:
+        progress.advance(0, f"{source.name}: {refusal}")
+        return replace(report, outcome=refusal.outcome, messages=(str(refusal),)) if refusal.outcome else None
     minimum_seconds, growth = 0, Growth()
     try:
         for page in source_module(source.kind).fetch(source, client, since=since, limit=limit):
             before, report = report, _take(source, page, report)
             growth.add(report.created - before.created)
             minimum_seconds = max(minimum_seconds, page.min_interval_seconds)
-            run.touch()
+            run.write()
             progress.advance(len(page.items), source.name)
     except FetchError as error:
         return _failed(source, report, error)
+    except ClaimLostError:
+        return replace(report, outcome="gone", messages=("removed, edited or taken over meanwhile", *report.messages))
+    except (RunTakenAwayError, OperationalError, InterfaceError):
+        raise  # not this source's fault: the run itself ends
     except Exception:
         logger.exception("source failed unexpectedly", extra={"source": source.name})
         return _failed(
@@ -108,31 +117,40 @@ def _take(source: Source, page: Page, report: SourceReport) -> SourceReport:
     )
 
 
-def _claim(source: Source, run: Run) -> SourceReport | None:
-    """Take the source for this run; a report that says why not if another run holds it or it wants to be left alone."""
+class _RefusedError(Exception):
+    """The source cannot be claimed now; an empty ``outcome`` means that nothing is to be reported."""
+
+    def __init__(self, outcome: str, why: str) -> None:
+        super().__init__(why)
+        self.outcome = outcome
+
+
+def _claim(source: Source, run: Run) -> None:
+    """Take the source for this run and read it anew; raises _RefusedError."""
+    now = timezone.now()
     with transaction.atomic():
         current = Source.objects.select_for_update(of=("self",)).filter(pk=source.pk).first()
         if current is None:
-            return SourceReport(source.name, outcome="gone", messages=("removed meanwhile",))
+            raise _RefusedError("gone", "removed meanwhile")
         holder = current.claimed_by
         if holder is not None and holder.pk != run.pk and holder.is_working:
-            return SourceReport(source.name, outcome="busy", messages=(f"being fetched by run {holder.pk}",))
-        if current.leave_alone_until is not None and current.leave_alone_until > timezone.now():
-            until = f"{current.leave_alone_until:%Y-%m-%d %H:%M:%S} UTC"
-            return SourceReport(source.name, outcome="waiting", messages=(f"asked not to be called before {until}",))
-        current.claimed_by = run
-        current.last_fetch_at = timezone.now()
-        current.save(update_fields=["claimed_by", "last_fetch_at"])
+            raise _RefusedError("busy", f"being fetched by run {holder.pk}")
+        if current.leave_alone_until is not None and current.leave_alone_until > now:
+            raise _RefusedError(
+                "waiting", f"asked not to be called before {current.leave_alone_until:%Y-%m-%d %H:%M} UTC"
+            )
+        if run.parameters.get("only") == ONLY_DUE and current.next_fetch_at > now:
+            raise _RefusedError("", "fetched by another run meanwhile")
+        Source.objects.filter(pk=current.pk).update(claimed_by=run, last_fetch_at=now)
     source.refresh_from_db()
-    return None
 
 
 def _succeeded(source: Source, minimum_seconds: int) -> None:
     now = timezone.now()
-    Source.objects.filter(pk=source.pk).update(
+    as_claimed(source).update(
         claimed_by=None,
         last_success_at=now,
-        next_fetch_at=now + timedelta(seconds=max(source.interval_seconds, minimum_seconds)),
+        next_fetch_at=now + timedelta(seconds=max(source.interval_seconds, min(minimum_seconds, LONGEST_WAIT_SECONDS))),
         leave_alone_until=None,
         consecutive_failures=0,
         failure_reason="",
@@ -144,8 +162,8 @@ def _failed(source: Source, report: SourceReport, error: FetchError) -> SourceRe
     now = timezone.now()
     failures = source.consecutive_failures + 1
     back_off = min(timedelta(seconds=source.interval_seconds) * 2 ** min(failures - 1, 16), LONGEST_BACK_OFF)
-    asked = timedelta(seconds=error.retry_after_seconds or 0)
-    Source.objects.filter(pk=source.pk).update(
+    asked = timedelta(seconds=min(error.retry_after_seconds or 0, LONGEST_WAIT_SECONDS))
+    as_claimed(source).update(
         claimed_by=None,
         next_fetch_at=now + max(LONGEST_BACK_OFF if error.permanent else back_off, asked),
         leave_alone_until=now + asked if asked else None,

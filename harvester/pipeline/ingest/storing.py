@@ -8,12 +8,15 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
-from django.db import DatabaseError, transaction
-from django.db.models import Q
+from django.db import DatabaseError, InterfaceError, OperationalError, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
-from harvester.models import Artifact, ArtifactStage, Identifier, Relationship, RelationshipType, Source
+from harvester.errors import ClaimLostError
+from harvester.models import Artifact, ArtifactStage, Identifier, Source
+from harvester.pipeline.links import same_as_of, withdraw
 from harvester.sources.base import Item, Page, Rejection
 from harvester.sources.identifiers import identifiers_of
 
@@ -36,7 +39,6 @@ _WRITTEN_ON_UPDATE = (
     "failed_stage",
     "error",
     "attempts",
-    "is_permanent_failure",
 )
 
 
@@ -53,27 +55,43 @@ def store(source: Source, items: Sequence[Item], page: Page) -> Stored:
     """Store a page's items and the page's cursor in one transaction, in a fixed number of queries.
 
     If the database refuses the batch (a value it cannot hold), the items are tried one by one, so that one bad item
-    costs only itself.
+    costs only itself. Raises ClaimLostError, and stores nothing, when the source is no longer as it was claimed.
     """
     try:
         with transaction.atomic():
+            _require_claim(source)
             stored = _store_items(source, items)
             keep_place(source, page)
+    except (OperationalError, InterfaceError):
+        raise
     except DatabaseError:
         stored = _store_singly(source, items)
         with transaction.atomic():
+            _require_claim(source)
             keep_place(source, page)
     return stored
 
 
+def as_claimed(source: Source) -> QuerySet[Source]:
+    """The source's row, if it is still there and claimed as it was: editing and taking over end a claim."""
+    if source.claimed_by_id is None:
+        return Source.objects.filter(pk=source.pk, claimed_by__isnull=True)
+    return Source.objects.filter(pk=source.pk, claimed_by=source.claimed_by_id)
+
+
 def keep_place(source: Source, page: Page) -> None:
-    """Store the page's cursor and validators; in the transaction of its items, where it has any."""
-    source.cursor = dict(page.cursor)
-    fields = ["cursor"]
+    """Store the page's cursor and validators, in the transaction of its items where it has any."""
+    fields: dict[str, Any] = {"cursor": dict(page.cursor)}
     if page.etag or page.last_modified:
-        source.etag, source.last_modified = page.etag[:500], page.last_modified[:200]
-        fields += ["etag", "last_modified"]
-    source.save(update_fields=fields)
+        fields |= {"etag": page.etag[:500], "last_modified": page.last_modified[:200]}
+    if not as_claimed(source).update(**fields):
+        raise ClaimLostError
+
+
+def _require_claim(source: Source) -> None:
+    """Lock the source's row until the transaction ends, so that it is not edited or removed meanwhile."""
+    if not list(as_claimed(source).select_for_update().values_list("pk")):
+        raise ClaimLostError
 
 
 def _store_singly(source: Source, items: Sequence[Item]) -> Stored:
@@ -81,7 +99,10 @@ def _store_singly(source: Source, items: Sequence[Item]) -> Stored:
     for item in items:
         try:
             with transaction.atomic():
+                _require_claim(source)
                 one = _store_items(source, [item])
+        except (OperationalError, InterfaceError):
+            raise
         except DatabaseError as error:
             logger.warning("item refused by the database", extra={"source": source.name, "error": str(error)})
             refused = Rejection(storable(item.external_id), "the database cannot hold it")
@@ -95,12 +116,12 @@ def _store_items(source: Source, items: Sequence[Item]) -> Stored:
     by_id = {item.external_id: item for item in items}
     stored = Artifact.objects.filter(source=source, external_id__in=by_id)
     known = {
-        external_id: (content_hash, updated_at)
-        for external_id, content_hash, updated_at in stored.values_list("external_id", "content_hash", "updated_at")
+        artifact.external_id: artifact
+        for artifact in stored.only("external_id", "content_hash", "updated_at", "published_at", "is_dated")
     }
     now = timezone.now()
-    candidates = ((_artifact(source, item, now), item) for item in by_id.values())
-    changed = [pair for pair in candidates if _is_news(pair[0], *known.get(pair[0].external_id, ("", None)))]
+    candidates = ((_artifact(source, item, known.get(item.external_id), now), item) for item in by_id.values())
+    changed = [pair for pair in candidates if _is_news(pair[0], known.get(pair[0].external_id))]
     if not changed:
         return Stored()
     artifacts = Artifact.objects.bulk_create(
@@ -114,15 +135,19 @@ def _store_items(source: Source, items: Sequence[Item]) -> Stored:
     return Stored(created=len(changed) - len(updated), updated=len(updated))
 
 
-def _is_news(artifact: Artifact, known_hash: str, known_updated_at: datetime | None) -> bool:
+def _is_news(artifact: Artifact, known: Artifact | None) -> bool:
     """Different from what is stored, and not an older version of it (a lagging mirror, a look-up of version 1)."""
-    if artifact.content_hash == known_hash:
+    if known is None:
+        return True
+    if artifact.content_hash == known.content_hash:
         return False
-    return not (artifact.updated_at and known_updated_at and artifact.updated_at < known_updated_at)
+    return not (artifact.updated_at and known.updated_at and artifact.updated_at < known.updated_at)
 
 
-def _artifact(source: Source, item: Item, now: datetime) -> Artifact:
-    published = item.published_at or item.updated_at
+def _artifact(source: Source, item: Item, known: Artifact | None, now: datetime) -> Artifact:
+    published, is_dated = item.published_at or item.updated_at, True
+    if published is None:  # what gives no date appeared when we first saw it, not each time it changes
+        published, is_dated = (known.published_at, known.is_dated) if known else (now, False)
     return Artifact(
         source=source,
         external_id=item.external_id,
@@ -131,8 +156,8 @@ def _artifact(source: Source, item: Item, now: datetime) -> Artifact:
         title=item.title,
         text=item.text,
         authors=[{"name": author.name, "affiliation": author.affiliation} for author in item.authors],
-        published_at=published or now,
-        is_dated=published is not None,
+        published_at=published,
+        is_dated=is_dated,
         updated_at=item.updated_at,
         first_seen_at=now,
         engagement=dict(item.engagement),
@@ -173,7 +198,7 @@ def _state_identifiers(stored: Sequence[tuple[Artifact, Item]], updated: set[int
     withdrawn = before.keys() - stated
     if withdrawn:
         Identifier.objects.filter(pk__in=[before[key] for key in withdrawn]).delete()
-        _unlink({artifact_id for artifact_id, _, _ in withdrawn})
+        withdraw(same_as_of({artifact_id for artifact_id, _, _ in withdrawn}))
     Identifier.objects.bulk_create(
         (
             Identifier(artifact_id=artifact_id, scheme=scheme, value=value)
@@ -186,13 +211,6 @@ def _state_identifiers(stored: Sequence[tuple[Artifact, Item]], updated: set[int
 def _identifiers(ids: set[int]) -> dict[tuple[int, str, str], int]:
     found = Identifier.objects.filter(artifact__in=ids).values_list("artifact_id", "scheme", "value", "pk")
     return {(artifact_id, scheme, value): pk for artifact_id, scheme, value, pk in found}
-
-
-def _unlink(ids: set[int]) -> None:
-    links = Relationship.objects.filter(Q(source__in=ids) | Q(target__in=ids), type=RelationshipType.SAME_AS)
-    neighbours = {end for pair in links.values_list("source_id", "target_id") for end in pair}
-    links.delete()
-    Artifact.objects.filter(pk__in=neighbours).update(stage=ArtifactStage.INGESTED)
 
 
 def storable(text: str) -> str:

@@ -12,7 +12,7 @@ LONGEST_DOI = 500
 DOI_SCHEME = re.compile(r"^\s*(?:doi:|info:doi/|urn:doi:)\s*", re.IGNORECASE)
 
 # The DOI handbook leaves the suffix almost free; Crossref's own advice is the shape below. Their case means nothing.
-_DOI = re.compile(r"10\.[0-9]{4,9}(?:\.[0-9]+)*/[^\s\x00-\x1f\x7f\"\ud800-\udfff]+")
+_DOI = re.compile(r"10\.[0-9]{4,9}(?:\.[0-9]+)*/[^\s\x00-\x1f\x7f-\x9f\"\ud800-\udfff]+")
 _DOT_SEGMENT = re.compile(r"/\.{1,2}/")  # as part of a URL it would be swallowed
 _DOI_PREFIX = re.compile(r"(?:doi:|info:doi/|urn:doi:|(?:www\.)?(?:dx\.)?doi\.org/)\s*", re.IGNORECASE)
 _DOI_PAGE = re.compile(r"/doi/(?:(?:abs|full|pdf|epdf|epub|pdfdirect|book|suppl)/)?(10\.[0-9]{4,9}/.+)", re.IGNORECASE)

@@ -22,7 +22,7 @@ _ALIASES = {
     "www.github.com": GITHUB_HOST,
 }
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_HOST = re.compile(r"[^\s\x00-\x20\x7f/?#@\\:\[\]%]{1,253}|\[[0-9a-f:.]{2,45}\]")
+_HOST = re.compile(r"[^\s\x00-\x20\x7f-\x9f/?#@\\:\[\]%]{1,253}|\[[0-9a-f:.]{2,45}\]")
 _ESCAPE = re.compile("%([0-9a-fA-F]{2})")
 _LONE_PERCENT = re.compile("%(?![0-9a-fA-F]{2})")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")  # RFC 3986, 2.3

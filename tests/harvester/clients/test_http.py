@@ -11,11 +11,18 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pytest_django import Settings
 
-from harvester.clients.http import GuardedHttpClient, HttpClient, Reply, build_client, retry_after_seconds
+from harvester.clients.http import (
+    LONGEST_RETRY_AFTER_SECONDS,
+    GuardedHttpClient,
+    HttpClient,
+    Reply,
+    build_client,
+    retry_after_seconds,
+)
 from harvester.clients.transport import DEFAULT_LIMITS, Limits
 from harvester.errors import FetchError, FetchFailure
 from tests.harvester.clients.conftest import Certificate
@@ -394,12 +401,21 @@ def test_each_attempt_has_its_own_time() -> None:
 
 @given(
     st.one_of(
-        st.text(), st.from_regex(r"\A[A-Z][a-z]{2}, \d{1,3} [A-Z][a-z]{2} \d{1,6} \d{1,3}:\d\d:\d\d [+-]?\w{1,6}\Z")
+        st.text(),
+        st.from_regex(r"\A[A-Z][a-z]{2}, \d{1,3} [A-Z][a-z]{2} \d{1,6} \d{1,3}:\d\d:\d\d [+-]?\w{1,6}\Z"),
+        st.from_regex(r"\A[0-9]{1,30}\Z"),
+        # Each number of a date may have more digits than any machine word.
+        st.from_regex(r"\AMon, [0-9]{1,25} Nov [0-9]{1,25} [0-9]{1,25}:[0-9]{2}:[0-9]{1,25} [+-][0-9]{1,25}\Z"),
     )
 )
-def test_any_retry_after_is_a_time_or_nothing(value: str) -> None:
+@example("Mon, 23 Nov 2026 16:00:00 +99999999999999999999")
+@example("Mon, 99999999999999999999 Nov 2026 16:00:00 GMT")
+@example("Fri, 31 Dec 9999 23:59:59 -2359")
+@example("Mon, 01 Jan 0001 00:00:00 +2359")
+@example("9" * 5_000)
+def test_any_retry_after_is_a_time_within_a_week_or_nothing(value: str) -> None:
     wanted = retry_after_seconds(Reply("http://x/", 429, {"retry-after": value}, b""), NOW)
-    assert wanted is None or wanted >= 0
+    assert wanted is None or 0 <= wanted <= LONGEST_RETRY_AFTER_SECONDS == 7 * 24 * 60 * 60
 
 
 # --- Hosts answered in process -------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from harvester.config.env import (
     VARIABLES,
     Environment,
     Variable,
+    require_folder,
     require_production_safety,
 )
 from harvester.config.version import BASE_DIR
@@ -36,27 +38,99 @@ def test_every_default_can_be_parsed(variable: Variable) -> None:
     [
         ("ENVIRONMENT", "prod"),
         ("DEBUG", "maybe"),
-        ("DATABASE_URL", "mysql://db/harvester"),
-        ("REDIS_URL", "localhost:6379"),
-        ("CELERY_BROKER_URL", "kafka://queue"),
         ("LOG_LEVEL", "loud"),
+        ("ALLOWED_HOSTS", "https://harvester.example"),
+        ("ALLOWED_HOSTS", "harvester.example/path"),
+        ("CSRF_TRUSTED_ORIGINS", "harvester.example"),
+        ("CSRF_TRUSTED_ORIGINS", "https://"),
+        ("CSRF_TRUSTED_ORIGINS", "https://harvester.example/path"),
+        ("CSRF_TRUSTED_ORIGINS", "https://harvester.example:https"),
+        ("CSRF_TRUSTED_ORIGINS", "https://harvester.example, ftp://harvester.example"),
         ("DATABASE_CONN_MAX_AGE", "long"),
+        ("DATABASE_CONN_MAX_AGE", "-1"),
+        ("HARVESTER_SCHEDULE_SECONDS", "0"),
+        ("HARVESTER_SCHEDULE_SECONDS", "9"),
+        ("HARVESTER_SCHEDULE_SECONDS", "1" * 30),
+        ("HARVESTER_CONTACT", "me@harvester.example\nX-Injected: yes"),
+        ("HARVESTER_CONTACT", "mé@harvester.example"),
+        ("HARVESTER_ALLOWED_PRIVATE_HOSTS", "10.0.0.0/8"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_refused_by_name(name: str, value: str) -> None:
-    with pytest.raises(ImproperlyConfigured, match=f"^{name}: "):
+    with pytest.raises(ImproperlyConfigured, match=f"(?s)^{name}: “.*” cannot be used: write ") as refusal:
         Environment({name: value}).get(name)
+    assert value in str(refusal.value)
 
 
-def test_a_negative_number_is_refused() -> None:
-    with pytest.raises(ImproperlyConfigured, match="DATABASE_CONN_MAX_AGE: write a whole number"):
-        Environment({"DATABASE_CONN_MAX_AGE": "-1"}).integer("DATABASE_CONN_MAX_AGE")
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", "mysql://user:hunter2@db/harvester"),
+        ("DATABASE_URL", "hunter2"),
+        ("DATABASE_URL", "sqlite:"),
+        ("DATABASE_URL", "sqlite://"),
+        ("DATABASE_URL", "sqlite:///"),
+        ("DATABASE_URL", "sqlite://:memory:"),
+        ("DATABASE_URL", "sqlite:///:memory:"),
+        ("DATABASE_URL", "sqlite://var/harvester.sqlite3"),
+        ("DATABASE_URL", "postgresql:harvester"),
+        ("DATABASE_URL", "postgresql://user:hunter2@db"),
+        ("DATABASE_URL", "postgresql://user:hunter2@db/"),
+        ("DATABASE_URL", "postgresql://user:hunter2/x@db/harvester"),
+        ("DATABASE_URL", "postgresql://user:77/hunter2@db/harvester"),
+        ("DATABASE_URL", "postgresql://user:77?hunter2@db/harvester"),
+        ("DATABASE_URL", "postgresql://user:77#hunter2@db/harvester"),
+        ("DATABASE_URL", "postgresql://user:hunter2[@db/harvester"),
+        ("DATABASE_URL", "postgresql://user:hunter2@db:port/harvester"),
+        ("DATABASE_URL", "postgresql://user:hunter2@db:99999/harvester"),
+        ("REDIS_URL", "localhost:6379"),
+        ("REDIS_URL", "redis://:hunter2@host:notaport/0"),
+        ("REDIS_URL", "redis://:hunter2/x@host:6379/0"),
+        ("REDIS_URL", "redis://:hunter2@host:6379/cache"),
+        ("REDIS_URL", "redis://:hunter2@/0"),
+        ("REDIS_URL", "unix://"),
+        ("REDIS_URL", "unix:///run/redis.sock?db=cache"),
+        ("CELERY_BROKER_URL", "kafka://queue"),
+        ("CELERY_BROKER_URL", "amqp://user:hunter2@host:notaport//"),
+        ("CELERY_BROKER_URL", "redis://:hunter2@host:6379/queue"),
+        ("CELERY_BROKER_URL", "filesystem://elsewhere"),
+    ],
+)
+def test_a_secret_that_cannot_be_used_is_refused_without_repeating_it(name: str, value: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match=f"^{name}: its value cannot be used: write ") as refusal:
+        Environment({name: value}).get(name)
+    told = "".join(traceback.format_exception(refusal.value))
+    assert "hunter2" not in told
 
 
-def test_the_refusal_of_a_secret_does_not_repeat_it() -> None:
-    with pytest.raises(ImproperlyConfigured) as refusal:
-        Environment({"DATABASE_URL": "mysql://user:hunter2@db/harvester"}).get("DATABASE_URL")
-    assert "hunter2" not in str(refusal.value)
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", "postgresql://user:a%2Fb@db:5432/harvester?sslmode=require"),
+        ("DATABASE_URL", "postgresql:///harvester"),
+        ("DATABASE_URL", "postgres://user@[::1]/harvester"),
+        ("DATABASE_URL", "sqlite:////srv/harvester.sqlite3"),
+        ("DATABASE_URL", "sqlite:///var/harvester.sqlite3"),
+        ("REDIS_URL", "redis://host"),
+        ("REDIS_URL", "rediss://user:a%2Fb@host:6379/3"),
+        ("REDIS_URL", "unix://:a%2Fb@/run/redis.sock?db=2"),
+        ("CELERY_BROKER_URL", "filesystem://"),
+        ("CELERY_BROKER_URL", "memory://"),
+        ("CELERY_BROKER_URL", "amqps://user:a%2Fb@host:5671/vhost"),
+        ("CELERY_BROKER_URL", "unix:///run/redis.sock"),
+    ],
+)
+def test_what_can_be_used_is_kept_as_it_is(name: str, value: str) -> None:
+    assert Environment({name: value}).text(name) == value
+
+
+def test_origins_are_split_at_commas() -> None:
+    written = "https://harvester.example, https://*.harvester.example,http://127.0.0.1:8000"
+    assert Environment({"CSRF_TRUSTED_ORIGINS": written}).names("CSRF_TRUSTED_ORIGINS") == [
+        "https://harvester.example",
+        "https://*.harvester.example",
+        "http://127.0.0.1:8000",
+    ]
 
 
 def test_a_value_may_come_from_a_mounted_file(tmp_path: Path) -> None:
@@ -82,6 +156,12 @@ def test_names_are_split_at_commas() -> None:
     ]
 
 
+def test_a_folder_that_cannot_be_made_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ImproperlyConfigured, match=r"^DATA_DIR: .*/file/tasks cannot be made: Not a directory"):
+        require_folder(tmp_path / "file" / "tasks", "DATA_DIR")
+
+
 def test_an_undeclared_name_is_a_programming_error() -> None:
     with pytest.raises(KeyError):
         Environment({"SHOE_SIZE": "43"}).get("SHOE_SIZE")
@@ -98,6 +178,7 @@ def test_a_safe_production_may_start() -> None:
         ({"SECRET_KEY": "short"}, "SECRET_KEY"),
         ({"SECRET_KEY": "a" * 60}, "SECRET_KEY"),
         ({"SECRET_KEY": INSECURE_SECRET_KEY}, "SECRET_KEY"),
+        ({"SECRET_KEY": f"django-insecure-{SAFE['SECRET_KEY']}"}, "SECRET_KEY"),
         ({"DEBUG": "true"}, "DEBUG"),
         ({"ALLOWED_HOSTS": ""}, "ALLOWED_HOSTS"),
         ({"ALLOWED_HOSTS": "*"}, "ALLOWED_HOSTS"),
@@ -114,7 +195,7 @@ def test_the_process_itself_refuses_to_start() -> None:
     started = subprocess.run(
         [sys.executable, "manage.py", "check"],
         cwd=BASE_DIR,
-        env={"PATH": os.environ["PATH"], "ENVIRONMENT": "production"},
+        env={"PATH": os.environ["PATH"], "ENVIRONMENT": "production", "DOTENV": ""},
         capture_output=True,
         text=True,
         timeout=60,

@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from harvester.models import ArtifactStage, IdentifierScheme
+from harvester.models import MAX_ATTEMPTS, ArtifactStage, IdentifierScheme
 from tests.factories import make_artifact, make_identifier, make_same_work, make_score, make_source, make_staff
 from tests.harvester.pages.reading import elements, text_of
 
@@ -103,9 +103,14 @@ def test_an_unscored_artifact_says_which_stages_wait(client: Client) -> None:
 
 
 def test_a_failed_stage_is_named_with_its_error(client: Client) -> None:
-    artifact = make_artifact(
-        score=None, failed_stage="score", error="ValueError: odd", attempts=3, is_permanent_failure=True
-    )
+    artifact = make_artifact(score=None, failed_stage="score", error="ValueError: odd", attempts=MAX_ATTEMPTS - 1)
+    text = text_of(client.get(f"/artifacts/{artifact.pk}").content)
+    assert "The stage score failed (2 attempts): ValueError: odd" in text
+    assert "It waits for" in text
+
+
+def test_what_a_stage_has_given_up_waits_for_nothing(client: Client) -> None:
+    artifact = make_artifact(score=None, failed_stage="score", error="ValueError: odd", attempts=MAX_ATTEMPTS)
     text = text_of(client.get(f"/artifacts/{artifact.pk}").content)
     assert "The stage score failed (3 attempts) and will not try again: ValueError: odd" in text
     assert "waits" not in text

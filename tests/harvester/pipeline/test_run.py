@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from harvester.clients.http import Reply
 from harvester.errors import FetchError, FetchFailure
 from harvester.models import Artifact, ArtifactStage, Run, RunStatus, Source, SourceState
 from harvester.pipeline.run import STAGES, claim, harvest, sweep, worker_name
@@ -65,7 +66,7 @@ def test_a_run_that_names_a_source_fetches_it_even_when_paused(feed: Source) -> 
 
 def test_a_scheduled_run_fetches_what_is_due_only(feed: Source) -> None:
     Source.objects.update(next_fetch_at=timezone.now() + timedelta(hours=1))
-    assert harvest(a_run(), FakeWeb(), only_due=True).source_reports == []
+    assert harvest(a_run(only="due"), FakeWeb()).source_reports == []
 
 
 def test_a_run_fails_when_every_source_fails(feed: Source) -> None:
@@ -99,6 +100,24 @@ def test_an_interrupted_run_is_cancelled_and_frees_its_sources(feed: Source) -> 
     feed.refresh_from_db()
     assert run.status == RunStatus.CANCELLED
     assert feed.claimed_by is None
+
+
+def test_a_run_for_a_source_that_is_gone_says_so(feed: Source) -> None:
+    run = harvest(a_run(source="Another"), FakeWeb())
+    assert run.status == RunStatus.FAILED
+    assert "no source named “Another”" in run.error
+
+
+@pytest.mark.parametrize("status", [RunStatus.FAILED, RunStatus.CANCELLED])
+def test_a_run_that_somebody_ended_stays_ended(feed: Source, status: RunStatus) -> None:
+    class EndedMeanwhile(FakeWeb):
+        def get(self, url: str, *, headers: object = None) -> Reply:
+            Run.objects.update(status=status, error="by somebody")
+            return Reply(url, 200, {}, TWO.encode())
+
+    run = harvest(a_run(), EndedMeanwhile())
+    run.refresh_from_db()
+    assert (run.status, run.error) == (status, "by somebody")
 
 
 # --- claiming and sweeping ------------------------------------------------------------------------------------------

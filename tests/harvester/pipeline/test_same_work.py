@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from harvester.actions import remove_source
 from harvester.models import Artifact, ArtifactKind, ArtifactStage, IdentifierScheme, Relationship, Source
 from harvester.pipeline import same_work
 from harvester.pipeline.ingest import storing
@@ -122,3 +123,30 @@ def test_running_again_changes_nothing() -> None:
     before = links()
     Artifact.objects.update(stage=ArtifactStage.INGESTED)
     assert links() == before
+
+
+@pytest.mark.parametrize("is_late", [True, False])
+def test_an_address_used_twice_identifies_nothing_whenever_it_comes(is_late: bool) -> None:
+    put("A", "a1", url="https://lab.example/post")
+    put("B", "b1", url="https://lab.example/post")
+    if is_late:
+        assert len(links()) == 1
+    put("B", "b2", url="https://lab.example/post")
+    assert links() == []
+
+
+def test_links_that_are_taken_back_make_room_for_a_weaker_proof() -> None:
+    about = {"title": "Persistent memory for tool-using agents", "authors": (Author("Ada Example"),)}
+    put("A", "a1", url="https://lab.example/post", **about)
+    put("B", "b1", url="https://lab.example/post", **about)
+    assert [method for _, _, method, _ in links()] == ["url"]
+    put("B", "b2", url="https://lab.example/post")
+    assert [(one, two, method) for one, two, method, _ in links()] == [("a1", "b1", "title")]
+
+
+def test_removing_a_source_leaves_the_others_linked() -> None:
+    for name in "ABC":
+        put(name, f"{name.lower()}1", **doi("10.5555/x"))
+    assert [(one, two) for one, two, _, _ in links()] == [("a1", "b1"), ("a1", "c1")]
+    remove_source(Source.objects.get(name="A"))
+    assert [(one, two) for one, two, _, _ in links()] == [("b1", "c1")]

@@ -5,11 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.db import OperationalError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harvester.models import Artifact, ArtifactKind, ArtifactStage, Score, Source
+from harvester.models import Artifact, ArtifactKind, ArtifactStage, Run, Score, Source
 from harvester.pipeline import score
+from harvester.pipeline.run import claim, harvest
+from tests.fakes import FakeWeb
 
 SEEN = datetime(2026, 3, 10, tzinfo=UTC)
 
@@ -128,3 +131,23 @@ def test_a_failing_item_is_given_up_after_three_attempts(stored: Artifact) -> No
     for _ in range(3):
         assert score.run().failed == 1
     assert score.run().failed == 0
+
+
+def test_a_run_tries_a_failing_item_once(stored: Artifact) -> None:
+    Artifact.objects.update(engagement=["not", "counts"])
+    run = Run.objects.create(parameters={"stage": "score"})
+    claim(run)
+    harvest(run, FakeWeb())
+    stored.refresh_from_db()
+    assert (stored.attempts, stored.is_given_up) == (1, False)
+
+
+def test_a_database_that_is_away_uses_up_no_attempt(stored: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
+    def locked(*_: object) -> None:
+        raise OperationalError("database is locked")
+
+    monkeypatch.setattr(score, "components_of", locked)
+    with pytest.raises(OperationalError):
+        score.run()
+    stored.refresh_from_db()
+    assert stored.attempts == 0

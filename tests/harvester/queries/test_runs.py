@@ -1,4 +1,4 @@
-"""Runs, living workers, and what waits."""
+"""Runs and living workers."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from harvester.models import ArtifactStage, WorkerHeartbeat
-from harvester.queries.runs import backlog, runs, worker_is_alive
-from tests.factories import make_artifact, make_run, make_user, make_worker
+from harvester.models import WorkerHeartbeat
+from harvester.queries.runs import runs, worker_is_alive
+from tests.factories import make_run, make_user, make_worker
 
 pytestmark = pytest.mark.django_db
 
@@ -32,12 +32,3 @@ def test_a_worker_is_alive_as_long_as_it_was_heard_of_lately() -> None:
     assert not worker_is_alive(NOW)
     make_worker(NOW - WorkerHeartbeat.FRESH_FOR + timedelta(seconds=1))
     assert worker_is_alive(NOW)
-
-
-def test_the_backlog_counts_what_waits_at_each_stage() -> None:
-    make_artifact()
-    make_artifact(score=None)
-    make_artifact(score=None)
-    make_artifact(score=None, is_permanent_failure=True)
-    make_artifact(score=None, stage=ArtifactStage.LINKED)
-    assert backlog() == {ArtifactStage.INGESTED: 2, ArtifactStage.LINKED: 1}

@@ -35,9 +35,9 @@ def harvested() -> Run:
 
 
 def harvest_once() -> Run:
-    run = create_run(trigger="command")
+    run = create_run(trigger="command", only="sample")
     assert claim(run)
-    return harvest(run, build_client(), sources=Source.objects.filter(is_sample=True).order_by("name"))
+    return harvest(run, build_client())
 
 
 def sighted(artifact: Artifact) -> Sighting:

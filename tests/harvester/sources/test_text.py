@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +14,16 @@ from harvester.sources.text import bounded_id, one_line, shortened, storable, st
 def test_nul_and_lone_surrogates_are_dropped() -> None:
     assert storable("a\0b\ud800c\udfffd") == "abcd"
     assert storable("\U0001f600 \ufffe") == "\U0001f600 \ufffe"
+
+
+def test_nothing_that_drives_a_terminal_stays() -> None:
+    assert storable("\x1b]0;PWNED\x07\x1b[31mred\x9b0m \x7f\x08") == "]0;PWNED[31mred0m "
+    assert one_line("a\x1b[2Jb\x85c\x1cd") == "a[2Jb cd"
+    assert storable_json({"\x1bk": ["\x9d"]}) == {"k": [""]}
+
+
+def test_tabs_and_line_breaks_stay_and_every_line_break_is_the_same() -> None:
+    assert storable("a\tb\nc\r\nd\re\x0bf\x0cg\x85h") == "a\tb\nc\nd\ne\nf\ng\nh"
 
 
 def test_a_line_is_one_line_and_shows_where_it_was_cut() -> None:
@@ -44,5 +55,7 @@ def test_deep_values_are_cut() -> None:
 
 @given(st.text(st.characters(codec=None), max_size=50))
 def test_everything_storable_can_be_encoded(text: str) -> None:
-    assert "\0" not in storable(text)
+    assert not [
+        character for character in storable(text) if unicodedata.category(character) == "Cc" and character not in "\t\n"
+    ]
     storable(text).encode("utf-8")

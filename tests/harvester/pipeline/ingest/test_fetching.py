@@ -5,10 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.db import OperationalError
 from django.utils import timezone
 
+from harvester.actions import edit_source, remove_source
+from harvester.clients.http import Reply
 from harvester.errors import FetchError, FetchFailure
 from harvester.models import (
+    Artifact,
     Run,
     RunStatus,
     Source,
@@ -130,3 +134,80 @@ def test_pending_is_what_is_active_and_due() -> None:
     a_source("Later", next_fetch_at=timezone.now() + timedelta(hours=1))
     a_source("Paused", state=SourceState.PAUSED)
     assert list(ingest.pending()) == [due]
+
+
+@pytest.mark.parametrize("seconds", [10**8, 10**12, float(10**15)])
+def test_no_service_keeps_us_away_for_years(seconds: float) -> None:
+    source = a_source()
+    busy = FetchError(FetchFailure.HTTP_STATUS, "Busy.", status=503, retry_after_seconds=seconds)
+    fetch(FakeWeb({source.url: busy}), source)
+    source.refresh_from_db()
+    assert timedelta(days=6) < source.next_fetch_at - timezone.now() < timedelta(days=8)
+
+
+def test_a_source_edited_while_it_is_fetched_keeps_nothing_of_the_old_address() -> None:
+    source = a_source()
+
+    class EditedMeanwhile(FakeWeb):
+        def get(self, url: str, *, headers: object = None) -> Reply:
+            edit_source(Source.objects.get(), url="https://elsewhere.example/rss")
+            return Reply(url, 200, {"etag": '"old"'}, rss(rss_item("1")).encode())
+
+    (report,) = fetch(EditedMeanwhile(), source)
+    assert report.outcome == "gone"
+    assert not Artifact.objects.exists()
+    source.refresh_from_db()
+    assert (source.url, source.etag, source.cursor) == ("https://elsewhere.example/rss", "", {})
+    assert source.last_success_at is None
+
+
+def test_a_source_removed_while_it_is_fetched_is_no_failure() -> None:
+    source = a_source()
+
+    class RemovedMeanwhile(FakeWeb):
+        def get(self, url: str, *, headers: object = None) -> Reply:
+            remove_source(Source.objects.get())
+            return Reply(url, 200, {}, rss(rss_item("1")).encode())
+
+    (report,) = fetch(RemovedMeanwhile(), source)
+    assert (report.outcome, report.errors) == ("gone", 0)
+
+
+def test_a_source_taken_over_by_another_run_is_left_to_it() -> None:
+    source = a_source()
+    other = a_run()
+
+    class TakenMeanwhile(FakeWeb):
+        def get(self, url: str, *, headers: object = None) -> Reply:
+            Source.objects.update(claimed_by=other)
+            return Reply(url, 200, {}, rss(rss_item("1")).encode())
+
+    (report,) = fetch(TakenMeanwhile(), source)
+    assert report.outcome == "gone"
+    source.refresh_from_db()
+    assert source.claimed_by == other
+
+
+def test_of_two_scheduled_runs_one_fetches() -> None:
+    source = a_source()
+    web = FakeWeb({source.url: rss(rss_item("1"))})
+    runs = [a_run(), a_run()]
+    for run in runs:
+        run.parameters = {"only": "due"}
+    stale = list(ingest.pending())
+    reports = [ingest.process(stale, web, run=run) for run in runs]
+    assert [len(report) for report in reports] == [1, 0]
+    assert len(web.asked) == 1
+
+
+def test_a_database_that_is_away_is_not_the_sources_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = a_source()
+
+    def locked(*_: object) -> None:
+        raise OperationalError("database is locked")
+
+    monkeypatch.setattr(ingest, "store", locked)
+    with pytest.raises(OperationalError):
+        fetch(FakeWeb({source.url: rss(rss_item("1"))}), source)
+    source.refresh_from_db()
+    assert source.consecutive_failures == 0

@@ -123,6 +123,23 @@ def test_an_undated_entry_is_dated_by_our_first_sight_and_says_so() -> None:
     assert store(source, an_item(published_at=None)) == storing.Stored()
 
 
+def test_an_undated_entry_that_changes_does_not_become_new() -> None:
+    source = a_source()
+    store(source, an_item(published_at=None))
+    first = Artifact.objects.get().published_at
+    store(source, an_item(published_at=None, text="Changed."))
+    again = Artifact.objects.get()
+    assert (again.text, again.published_at, again.is_dated) == ("Changed.", first, False)
+
+
+def test_an_entry_that_loses_its_date_keeps_it_here() -> None:
+    source = a_source()
+    store(source, an_item())
+    store(source, an_item(published_at=None, text="Changed."))
+    again = Artifact.objects.get()
+    assert (again.published_at, again.is_dated) == (PUBLISHED, True)
+
+
 def test_the_place_is_kept_with_the_items() -> None:
     source = a_source()
     store(source, an_item(), cursor={"page": "2"})

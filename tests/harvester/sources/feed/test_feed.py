@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 
 import pytest
@@ -48,6 +49,26 @@ def test_a_feed_is_one_page_with_its_validators() -> None:
     assert page.cursor == {"kept": 1}
     assert page.min_interval_seconds == 1800
     assert not page.not_modified
+
+
+DRIVERS = "\\u001b]0;PWNED\\u0007\\u001b[31mred\\u009b"  # as JSON writes them
+HOSTILE_FEEDS = {
+    "json": """{"version": "https://jsonfeed.org/version/1.1", "items": [{"id": "@", "title": "@", "content_text": "@",
+    "url": "https://a@.example/@", "author": {"name": "@"}, "tags": ["@"], "date_published": "@", "@": {"@": "@"}}]}""",
+    "text in json": """{"version": "https://jsonfeed.org/version/1.1", "items": [{"id": "10.1000/@", "title": "",
+    "content_html": "<p>@</p>"}]}""",
+    "xml": """<rss><channel><item><title>@</title><guid>10.1000/@</guid><author>@</author><category>@</category>
+    <link>https://a.example/@</link><description>@ &amp;#x9b;</description><x y="@">@</x></item></channel></rss>""",
+    "unclosed xml": "<rss><channel><item><title>@</title><guid>@</guid><x y='@'>@",
+}
+
+
+@pytest.mark.parametrize("document", HOSTILE_FEEDS.values(), ids=HOSTILE_FEEDS)
+def test_nothing_that_drives_a_terminal_comes_out_of_a_feed(document: str) -> None:
+    drivers = DRIVERS if document.startswith("{") else json.loads(f'"{DRIVERS}"')
+    (page,) = pages_of(web_of(document.replace("@", drivers)))
+    assert len(page.items) == 1
+    assert "\\x" not in repr(page.items[0])  # where Python shows what cannot be printed
 
 
 def test_an_empty_feed_is_no_failure() -> None:

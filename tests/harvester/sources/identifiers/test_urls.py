@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -159,6 +161,14 @@ def test_the_canonical_form_of_a_canonical_form_is_itself(url: str) -> None:
     assert canonical_url(once) == once
     assert len(once) <= 2000
     assert not once or once.startswith(("http://", "https://"))
+
+
+@given(st.text("\x1b\x07\x7f\x85\x9b\x9dab/.?#=1", max_size=8))
+@example("\x9b")
+def test_no_identifier_holds_what_drives_a_terminal(odd: str) -> None:
+    for text in (f"https://a{odd}.example/{odd}?{odd}#!{odd}", f"https://doi.org/10.1000/a{odd}", f"10.1000/{odd}a"):
+        found = (canonical_url(text), doi(text) or "", arxiv_id(text) or "")
+        assert not re.search(r"[\x00-\x1f\x7f-\x9f]", "".join(found))
 
 
 @given(st.text())

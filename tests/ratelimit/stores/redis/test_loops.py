@@ -93,7 +93,7 @@ def test_connections_are_bounded_and_end_with_their_loop(
 
 def test_a_loop_that_is_thrown_away_is_forgotten(redis_url: str, make_redis_store: MakeStore) -> None:
     store = make_redis_store(redis_url)
-    loops: dict[AbstractEventLoop, Any] = store._transport()._loops._pools  # type: ignore[attr-defined]
+    loops: dict[AbstractEventLoop, Any] = store._transport()._loops._pools
     loop = asyncio.new_event_loop()
     assert loop.run_until_complete(take(store)).allowed
     assert list(loops) == [loop]
