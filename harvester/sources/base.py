@@ -90,7 +90,7 @@ class Page:
 
 
 class SourceKindModule(Protocol):
-    """The shape of a file in this room. To add a kind, copy the nearest one."""
+    """The shape of a kind in this room. To add one, copy the nearest package."""
 
     def validate(self, url: str, query: str) -> None:
         """Raise SourceConfigError when no fetch could ever work with these; no network."""
