@@ -58,7 +58,7 @@ def list_discoveries(
     return list_page(
         request,
         response,
-        discoveries(filters, now=now),
+        discoveries(filters, now=now).defer("authors"),  # which may be a thousand, and are not shown here
         lambda artifact: _shown(artifact, now),
         order=order_of(filters),
         binding=filters.binding,

@@ -14,6 +14,7 @@ from harvester.api.lists import list_page
 from harvester.api.parameters import ListParameters
 from harvester.api.schemas import ListOf, RunDetail, RunParameters, RunShown, SourceReport, StageReport
 from harvester.models import Run
+from harvester.queries.disclosure import shown_messages
 from harvester.queries.runs import NEWEST, runs
 
 router = Router(tags=["runs"])
@@ -48,7 +49,11 @@ def list_runs(request: HttpRequest, response: HttpResponse, parameters: Query[Li
 def get_run(request: HttpRequest, run_id: int) -> RunDetail:
     """Its status, its stages and what each source brought; all of it grows while the run works."""
     run = runs().get(pk=run_id)
-    return RunDetail(sources=[SourceReport(**report) for report in run.source_reports], **_facts(run))
+    reports = [
+        SourceReport(**report | {"messages": shown_messages(report, is_staff=request.user.is_staff)})
+        for report in run.source_reports
+    ]
+    return RunDetail(sources=reports, **_facts(run))
 
 
 def _facts(run: Run) -> dict[str, Any]:

@@ -107,7 +107,7 @@ class ArtifactDetail(BaseModel):
     updated_at: datetime | None
     first_seen_at: datetime
     text: str
-    people: list[Person]
+    people: list[Person] = Field(description="At most 1,000; then metadata says authors_total.")
     identifiers: list[WorkIdentifier]
     engagement: Counts
     metadata: dict[str, Any] = Field(description="What only this kind of source knows.")
@@ -147,7 +147,9 @@ class SourceShown(BaseModel):
     id: Identity
     name: str
     kind: SourceKind
-    url: str = Field(description="The address it is read from; empty where it is the service's own.")
+    url: str = Field(
+        description="The address it is read from; empty where it is the service's own. Its query only for staff."
+    )
     query: str
     state: SourceWord
     is_sample: bool = Field(description="Belongs to the sample world.")
@@ -158,7 +160,7 @@ class SourceShown(BaseModel):
     last_success_at: datetime | None
     failures: int = Field(ge=0, description="Failed fetches since the last good one.")
     failure_reason: FetchFailure | None
-    failure_detail: str
+    failure_detail: str = Field(description="What went wrong; in full for staff, else the reason in words.")
 
 
 class RunParameters(BaseModel):
@@ -185,7 +187,9 @@ class SourceReport(BaseModel):
     updated: int
     errors: int
     outcome: str = "fetched"
-    messages: list[str] = Field(default_factory=list)
+    messages: list[str] = Field(
+        default_factory=list, description="What went wrong; where the fetch itself failed, for staff only."
+    )
 
 
 class RunShown(BaseModel):

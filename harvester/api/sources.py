@@ -15,6 +15,7 @@ from harvester.api.parameters import ListParameters
 from harvester.api.schemas import ListOf, SourceShown, SourceWord
 from harvester.errors import FetchFailure
 from harvester.models import Source, SourceKind
+from harvester.queries.disclosure import shown_failure_detail, shown_url
 from harvester.queries.sources import BY_NAME, ArtifactCount, sources
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def list_sources(
         request,
         response,
         sources(),
-        _shown,
+        lambda source: _shown(source, is_staff=request.user.is_staff),
         order=BY_NAME,
         binding={},
         parameters=parameters,
@@ -45,12 +46,12 @@ def list_sources(
     )
 
 
-def _shown(source: WithAnnotations[Source, ArtifactCount]) -> SourceShown:
+def _shown(source: WithAnnotations[Source, ArtifactCount], *, is_staff: bool) -> SourceShown:
     return SourceShown(
         id=source.pk,
         name=source.name,
         kind=SourceKind(source.kind),
-        url=source.url,
+        url=shown_url(source, is_staff=is_staff),
         query=source.query,
         state=cast("SourceWord", source.state_word),
         is_sample=source.is_sample,
@@ -61,5 +62,5 @@ def _shown(source: WithAnnotations[Source, ArtifactCount]) -> SourceShown:
         last_success_at=source.last_success_at,
         failures=source.consecutive_failures,
         failure_reason=FetchFailure(source.failure_reason) if source.failure_reason else None,
-        failure_detail=source.failure_detail,
+        failure_detail=shown_failure_detail(source, is_staff=is_staff),
     )

@@ -19,7 +19,8 @@ class Score(models.Model):
     sum to 1; ``value × weight`` sums to the score.
 
     ``source`` and ``kind`` repeat the artifact's, so that the best of one source or kind come from one index too:
-    without them a source whose artifacts are all old costs a walk over everything above (325 ms against 3 at 100,000).
+    without them a source whose artifacts are all old costs a walk over everything above (``tests/benchmarks/lists.py``
+    asks for one).
     """
 
     artifact = models.OneToOneField("harvester.Artifact", on_delete=models.CASCADE, primary_key=True)

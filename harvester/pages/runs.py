@@ -17,6 +17,7 @@ from harvester.errors import InvalidCursorError, UnknownSourceError
 from harvester.models import Run, RunStatus
 from harvester.pages.posts import SeeOther, new_token, staff_post, token_of
 from harvester.queries.cursors import paginate
+from harvester.queries.disclosure import shown_messages
 from harvester.queries.runs import NEWEST, runs, worker_is_alive
 
 ROWS = 50
@@ -37,7 +38,7 @@ _OUTCOMES = {
     "failed": "failed",
     "busy": "left to another run",
     "waiting": "asked to be left alone",
-    "gone": "removed meanwhile",
+    "gone": "removed or changed meanwhile",
 }
 
 
@@ -91,7 +92,12 @@ def run_page(request: HttpRequest, run_id: int) -> HttpResponse:
         "row": _row(run),
         "stages": [(_STAGES.get(report["stage"], report["stage"]), report) for report in run.stage_reports],
         "reports": [
-            (report, _OUTCOMES.get(report.get("outcome", ""), "fetched")) for report in reports[:_SOURCES_SHOWN]
+            (
+                report,
+                _OUTCOMES.get(report.get("outcome", ""), "fetched"),
+                shown_messages(report, is_staff=request.user.is_staff),
+            )
+            for report in reports[:_SOURCES_SHOWN]
         ],
         "more_reports": max(len(reports) - _SOURCES_SHOWN, 0),
         "waits_in_vain": _waits_in_vain([run]),

@@ -13,40 +13,30 @@ from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from harvester.actions import pause_source, resume_source
-from harvester.errors import FetchFailure, InvalidCursorError
+from harvester.errors import InvalidCursorError
 from harvester.models import Source, SourceState
 from harvester.pages.posts import SeeOther, new_token, staff_post
 from harvester.queries.cursors import paginate
+from harvester.queries.disclosure import failure_in_words, shown_url
 from harvester.queries.sources import BY_NAME, source_counts, sources
 
 ROWS = 50
-
-#: Every reason a fetch can fail for, as an operator would say it.
-FAILURE_WORDS: dict[str, str] = {
-    FetchFailure.ADDRESS_REFUSED: "its address is not public, so it is not called",
-    FetchFailure.NAME_NOT_RESOLVED: "its host name is unknown",
-    FetchFailure.CONNECTION_FAILED: "no connection could be made",
-    FetchFailure.TLS_FAILED: "the secure connection failed",
-    FetchFailure.TIMED_OUT: "it took too long to answer",
-    FetchFailure.TOO_LARGE: "the answer was too large",
-    FetchFailure.TOO_MANY_REDIRECTS: "it redirects too often",
-    FetchFailure.HTTP_STATUS: "it answered with an error",
-    FetchFailure.NOT_A_FEED: "what it answered is no feed",
-    FetchFailure.MALFORMED: "its answer could not be read",
-    FetchFailure.QUERY_REJECTED: "it does not accept the query",
-    FetchFailure.UNEXPECTED: "something unexpected happened; the log has the details",
-}
 
 _TONES = {"fine": "good", "failing": "bad", "paused": "warn"}
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One source as the list shows it. ``tone`` is a class of the stylesheet that repeats the word in colour."""
+    """One source as the list shows it. ``tone`` is a class of the stylesheet that repeats the word in colour.
+
+    ``failure`` is the reason in words, ``detail`` what staff reads besides.
+    """
 
     source: Source
+    url: str
     tone: str
     failure: str
+    detail: str
 
     @property
     def is_paused(self) -> bool:
@@ -64,7 +54,7 @@ def sources_page(request: HttpRequest) -> HttpResponse:
         status, page = 400, paginate(sources(), order=BY_NAME, cursor=None, limit=ROWS, binding={})
         context |= {"cursor_was_refused": True, "cursor": ""}
     context |= {
-        "rows": [_row(source) for source in page.results],
+        "rows": [_row(source, is_staff=request.user.is_staff) for source in page.results],
         "counts": source_counts(),
         "next_address": _address(page.next_cursor) if page.next_cursor else "",
         "previous_address": _address(page.previous_cursor) if page.previous_cursor else "",
@@ -97,8 +87,11 @@ def _address(cursor: str | None) -> str:
     return f"{reverse('sources')}?{urlencode({'cursor': cursor})}" if cursor else reverse("sources")
 
 
-def _row(source: Source) -> Row:
-    failure = ""
-    if source.consecutive_failures:
-        failure = FAILURE_WORDS.get(source.failure_reason, FAILURE_WORDS[FetchFailure.UNEXPECTED])
-    return Row(source, _TONES.get(source.state_word, ""), failure)
+def _row(source: Source, *, is_staff: bool) -> Row:
+    return Row(
+        source=source,
+        url=shown_url(source, is_staff=is_staff),
+        tone=_TONES.get(source.state_word, ""),
+        failure=failure_in_words(source),
+        detail=source.failure_detail if is_staff else "",
+    )

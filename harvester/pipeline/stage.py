@@ -25,7 +25,9 @@ class SourceReport:
     created: int = 0
     updated: int = 0
     errors: int = 0
-    outcome: str = "fetched"  # fetched, unchanged (304), failed, busy, waiting (Retry-After), gone, stale
+    outcome: str = (
+        "fetched"  # fetched, unchanged (304), failed, busy, waiting (Retry-After), gone (also: edited or taken over)
+    )
     messages: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:

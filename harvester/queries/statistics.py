@@ -13,7 +13,7 @@ class Growth:
     """Lets PostgreSQL count our rows again each time as many were added as there had been, and more than a few.
 
     Its own schedule notices a first harvest only after a minute or two, and until then plans as if the tables were
-    empty: the look-up of one page reads the whole table. Counting costs about a tenth of a second.
+    empty: the look-up of one page reads the whole table. Counting takes a sample, however large the table.
     """
 
     def __init__(self) -> None:

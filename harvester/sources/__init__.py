@@ -1,6 +1,6 @@
-"""The kinds of places that can be watched, one file each.
+"""The kinds of places that can be watched, a package each.
 
-To add a kind: copy the nearest file (``arxiv.py`` for an API with pages, ``feed/`` for one document), make it give
+To add a kind: copy the nearest package (``arxiv/`` for an API with pages, ``feed/`` for one document), make it give
 ``validate`` and ``fetch`` as ``base.SourceKindModule`` describes them, add the kind to ``SourceKind`` with a migration,
 and a line to the mapping below. A test holds the two together.
 """

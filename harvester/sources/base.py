@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
 from harvester.clients.http import HttpClient
 from harvester.models import ArtifactKind, IdentifierScheme, Source
+
+MOST_ENTRIES = 10_000  # of one document; the first are taken, what is left out is said
+MOST_AUTHORS = 1_000  # of one entry; some papers of physics have three thousand, and metadata says how many there are
+_REJECTIONS_NAMED = 3  # of a page; the others are counted together
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +29,10 @@ class Item:
 
     ``external_id`` is stable and unique within the source (at most 500 characters). Times are aware, in UTC.
     ``identifiers`` are the (scheme, value) pairs the entry itself states, in normal form; ingest adds those it can
-    derive. ``engagement`` counts attention by kind (``points``, ``comments``, ``stars``). ``metadata`` holds what only
-    this kind of source knows (``doi``, ``version``, ``comment``, ``journal_ref``, ``categories``); ``raw`` the entry as
-    read. Both are JSON values.
+    derive. ``authors`` are at most MOST_AUTHORS. ``engagement`` counts attention by kind (``points``, ``comments``,
+    ``stars``). ``metadata`` holds what only this kind of source knows (``doi``, ``version``, ``comment``,
+    ``journal_ref``, ``categories``) and ``authors_total`` where some were left out; ``raw`` the entry as read, as far
+    as it is not too large. Both are JSON values.
     """
 
     external_id: str
@@ -46,10 +51,23 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """An entry that could not be used, and why, in one sentence."""
+    """An entry that could not be used, and why, in one sentence; or ``count`` of them under one name."""
 
     external_id: str
     reason: str
+    count: int = 1
+
+
+def in_short(rejections: Sequence[Rejection], *, left_out: int = 0) -> tuple[Rejection, ...]:
+    """A handful of rejections with the same sum: what was left out at MOST_ENTRIES, a few by name, the rest as one."""
+    named, others = rejections[:_REJECTIONS_NAMED], sum(one.count for one in rejections[_REJECTIONS_NAMED:])
+    found = list(named)
+    if left_out:
+        reason = f"only the first {MOST_ENTRIES:,} of a document are read"
+        found.insert(0, Rejection(f"{left_out:,} more entries", reason, left_out))
+    if others:
+        found.append(Rejection(f"{others:,} more entries", "they cannot be used either", others))
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +90,7 @@ class Page:
 
 
 class SourceKindModule(Protocol):
-    """The shape of a file in this room. To add a kind, copy the nearest one."""
+    """The shape of a kind in this room. To add one, copy the nearest package."""
 
     def validate(self, url: str, query: str) -> None:
         """Raise SourceConfigError when no fetch could ever work with these; no network."""

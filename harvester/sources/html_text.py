@@ -6,7 +6,7 @@ import html
 import re
 from collections.abc import Iterator
 
-from harvester.sources.text import LONGEST_TEXT, shortened, storable
+from harvester.sources.text import LONGEST_READ, LONGEST_TEXT, shortened, storable
 
 # Python's own html.parser needs quadratic time for some malformed input (CVE-2025-6069), so this reads tags itself. No
 # alternative below can run past the next “<”, and possessive quantifiers never give back: each character is seen once.
@@ -48,9 +48,19 @@ def plain_text(markup: str, longest: int = LONGEST_TEXT) -> str:
     Only names of HTML elements (and those with a hyphen or colon) count as tags, so that “Vec<T>” stays what it is.
     """
     markup = storable(markup).replace("<![CDATA[", "").replace("]]>", "")  # some feeds wrap twice
-    text = "".join(_pieces(markup))
+    text = "".join(_bounded(_pieces(markup), LONGEST_READ))[:LONGEST_READ]
     text = _AROUND_BREAK.sub("\n", _SPACES.sub(" ", text))
     return shortened(_BLANK_LINES.sub("\n\n", text).strip(), longest)
+
+
+def _bounded(pieces: Iterator[str], longest: int) -> Iterator[str]:
+    """The pieces until they are ``longest`` characters or more: what lies far beyond what is kept is not even read."""
+    length = 0
+    for piece in pieces:
+        yield piece
+        length += len(piece)
+        if length >= longest:
+            return
 
 
 def _pieces(markup: str) -> Iterator[str]:
@@ -60,7 +70,7 @@ def _pieces(markup: str) -> Iterator[str]:
         if start < 0:
             start = len(markup)
         if start > position:
-            run = markup[position:start]
+            run = markup[position : min(start, position + LONGEST_READ)]
             yield _unescaped(run if is_preformatted else _folded(run))
         if start == len(markup):
             return

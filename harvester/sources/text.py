@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import re
+from collections.abc import Mapping
 from typing import Any
 
 LONGEST_EXTERNAL_ID = 500
 LONGEST_TITLE = 1000
+LONGEST_RAW = 64 * 1024  # characters of an entry as it was read, written as JSON
 LONGEST_TEXT = 50_000  # characters; what is read and analysed of an entry, about twenty printed pages
+LONGEST_READ = 4 * LONGEST_TEXT  # characters looked at to find LONGEST_TEXT of them; the others may be white space
 
 # Control characters drive terminals (ECMA-48), which print titles and messages too; of them only the tab and the line
 # break mean something in a text. PostgreSQL stores neither NUL nor half of a surrogate pair, in text and in JSON alike.
 _UNSTORABLE = re.compile("[\0-\x08\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _LINE_BREAK = re.compile("\r\n|[\r\v\f\x85]")
 _DEEPEST_JSON = 64
+_MOST_NAMED_LEFT_OUT = 20
 
 
 def storable(text: str) -> str:
@@ -25,7 +30,7 @@ def storable(text: str) -> str:
 
 def one_line(text: str, longest: int | None = None) -> str:
     """Storable, runs of white space made one space, cut with an ellipsis to at most ``longest`` characters."""
-    line = " ".join(storable(text).split())
+    line = " ".join(storable(text[:LONGEST_READ]).split())
     return line if longest is None else shortened(line, longest)
 
 
@@ -55,3 +60,23 @@ def storable_json(value: Any, _depth: int = 0) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value if isinstance(value, bool | int) else None
+
+
+def bounded_raw(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """The members of a JSON object that fit into LONGEST_RAW, the small ones first; ``#left_out`` names the others."""
+    if _length(entry) <= LONGEST_RAW:
+        return dict(entry)
+    kept: dict[str, Any] = {}
+    left_out: list[str] = []
+    left = LONGEST_RAW
+    for length, name in sorted((_length(value) + len(name), name) for name, value in entry.items()):
+        if length <= left:
+            kept[name] = entry[name]
+            left -= length
+        else:
+            left_out.append(shortened(name, 100))
+    return kept | {"#left_out": left_out[:_MOST_NAMED_LEFT_OUT]}
+
+
+def _length(value: Any) -> int:
+    return len(json.dumps(value, ensure_ascii=False))

@@ -1,7 +1,8 @@
-"""The guard before every XML document from outside: no DTD, a cap on depth and on the number of elements."""
+"""The guard before every XML document from outside: no DTD, a cap on depth, on elements and on attributes."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 from xml.etree.ElementTree import Element, ParseError, TreeBuilder, XMLParser
@@ -10,9 +11,17 @@ from harvester.errors import FetchError, FetchFailure
 from harvester.sources.text import LONGEST_TEXT, storable
 
 MAX_DEPTH = 64  # feeds need about 20, XHTML inside them included
-MAX_ELEMENTS = 500_000  # about 100 MB as a tree; a full page of arXiv has some 5,000
+MAX_ELEMENTS = 250_000  # and attributes; ten thousand entries of a rich feed, while a full page of arXiv has some 5,000
+
+MAX_ATTRIBUTES = 1_000  # of one element, which the parser gathers before anybody can count them
 
 _MOST_RAW_CHILDREN = 5_000
+_PIECES_JOINED = 1_000  # of text: the parser gives every line break and reference alone, each a string of its own
+
+# Nothing runs past the next “<”, which no attribute may hold, and nothing is given back: linear.
+_ATTRIBUTE = r"""\s++[^\s=<>/"']++\s*+=\s*+(?:"[^"<]*+"|'[^'<]*+')"""
+_OVERLOADED_TAG = re.compile(rf"<[^\s<>/!?=]++(?:{_ATTRIBUTE}){{{MAX_ATTRIBUTES + 1}}}")
+_OVERLOADED_TAG_IN_BYTES = re.compile(_OVERLOADED_TAG.pattern.encode())
 
 
 class IllFormedXmlError(FetchError):
@@ -36,7 +45,15 @@ def refused_depth() -> FetchError:
 
 
 def refused_size() -> FetchError:
-    return _refused(f"it has more than {MAX_ELEMENTS:,} elements")
+    return _too_large(f"it has more than {MAX_ELEMENTS:,} elements and attributes")
+
+
+def refused_attributes() -> FetchError:
+    return _too_large(f"one of its elements has more than {MAX_ATTRIBUTES:,} attributes")
+
+
+def _too_large(what: str) -> FetchError:
+    return FetchError(FetchFailure.TOO_LARGE, f"This XML is not read: {what}.")
 
 
 def parse_xml(document: bytes | str) -> Element:
@@ -46,6 +63,8 @@ def parse_xml(document: bytes | str) -> Element:
     a document that is refused.
     """
     is_text = isinstance(document, str)
+    if _has_overloaded_tag(document):
+        raise refused_attributes()
     parser = XMLParser(target=_GuardedBuilder(), encoding="utf-8" if is_text else None)  # noqa: S314 - the builder is the defence
     try:
         # In one piece: expat needs quadratic time for a long token that comes in many (CVE-2023-52425).
@@ -74,24 +93,43 @@ def as_json(element: Element, name: Callable[[str], str]) -> Any:
     return found | {key: values if len(values) > 1 else values[0] for key, values in several.items()}
 
 
+def _has_overloaded_tag(document: bytes | str) -> bool:
+    if isinstance(document, str):
+        return _OVERLOADED_TAG.search(document) is not None
+    return _OVERLOADED_TAG_IN_BYTES.search(document) is not None
+
+
 class _GuardedBuilder(TreeBuilder):
     def __init__(self) -> None:
         super().__init__()
         self._depth = 0
         self._elements = 0
+        self._pieces: list[str] = []
 
     def start(self, tag: Any, attrs: Mapping[Any, Any], /) -> Element:
         self._depth += 1
-        self._elements += 1
+        self._elements += 1 + len(attrs)
         if self._depth > MAX_DEPTH:
             raise refused_depth()
         if self._elements > MAX_ELEMENTS:
             raise refused_size()
+        self._join_pieces()
         return super().start(tag, dict(attrs))
 
     def end(self, tag: Any, /) -> Element:
         self._depth -= 1
+        self._join_pieces()
         return super().end(tag)
+
+    def data(self, data: str, /) -> None:
+        self._pieces.append(data)
+        if len(self._pieces) >= _PIECES_JOINED:
+            self._join_pieces()
+
+    def _join_pieces(self) -> None:
+        if self._pieces:
+            super().data("".join(self._pieces))
+            self._pieces.clear()
 
     def doctype(self, *_: str | None) -> None:
         raise refused_dtd()

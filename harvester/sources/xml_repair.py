@@ -12,7 +12,15 @@ from collections.abc import Mapping
 from html.entities import html5
 from typing import Final
 
-from harvester.sources.xml_guard import MAX_DEPTH, MAX_ELEMENTS, refused_depth, refused_dtd, refused_size
+from harvester.sources.xml_guard import (
+    MAX_ATTRIBUTES,
+    MAX_DEPTH,
+    MAX_ELEMENTS,
+    refused_attributes,
+    refused_depth,
+    refused_dtd,
+    refused_size,
+)
 
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _NAME: Final = r"[A-Za-z_][A-Za-z0-9_.-]*+(?::[A-Za-z_][A-Za-z0-9_.-]*+)?+"
@@ -38,7 +46,8 @@ _FIELDS = frozenset(("title", "link", "guid", "id", "pubdate", "published", "upd
 def repaired(text: str, namespaces: Mapping[str, str]) -> str:
     """A well-formed document without XML declaration; ``namespaces`` are the URIs of prefixes that are well known.
 
-    Raises FetchError for what no repair may let through: a DTD, or elements nested too deeply.
+    Raises FetchError for what no repair may let through: a DTD, elements nested too deeply, too many elements
+    or attributes.
     """
     return _Repair(_FORBIDDEN.sub("", text), namespaces).document()
 
@@ -128,6 +137,8 @@ class _Repair:
                 continue
             if not is_declaration:
                 self._note_prefix(name)
+            if len(found) >= MAX_ATTRIBUTES:
+                raise refused_attributes()
             found[name] = _AMPERSAND.sub(_reference, value).replace("<", "&lt;").replace('"', "&quot;")
         return "".join(f' {name}="{value}"' for name, value in found.items())
 

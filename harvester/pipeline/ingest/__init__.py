@@ -14,11 +14,12 @@ from django.utils import timezone
 from harvester.clients.http import HttpClient
 from harvester.errors import ClaimLostError, FetchError, FetchFailure, RunTakenAwayError
 from harvester.models import Run, Source, SourceState
-from harvester.pipeline.ingest.storing import as_claimed, keep_place, storable, store
+from harvester.pipeline.ingest.storing import as_claimed, keep_place, store
 from harvester.pipeline.stage import Progress, SourceReport, Unwatched
 from harvester.queries.statistics import Growth
 from harvester.sources import source_module
 from harvester.sources.base import Page
+from harvester.sources.text import storable
 
 logger = logging.getLogger(__name__)
 
@@ -112,7 +113,7 @@ def _take(source: Source, page: Page, report: SourceReport) -> SourceReport:
         fetched=report.fetched + len(page.items),
         created=report.created + stored.created,
         updated=report.updated + stored.updated,
-        errors=report.errors + len(rejections),
+        errors=report.errors + sum(rejection.count for rejection in rejections),
         messages=(*report.messages, *messages)[:MESSAGES_KEPT],
     )
 

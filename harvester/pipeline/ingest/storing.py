@@ -19,6 +19,7 @@ from harvester.models import Artifact, ArtifactStage, Identifier, Source
 from harvester.pipeline.links import same_as_of, withdraw
 from harvester.sources.base import Item, Page, Rejection
 from harvester.sources.identifiers import identifiers_of
+from harvester.sources.text import storable
 
 logger = logging.getLogger(__name__)
 
@@ -211,8 +212,3 @@ def _state_identifiers(stored: Sequence[tuple[Artifact, Item]], updated: set[int
 def _identifiers(ids: set[int]) -> dict[tuple[int, str, str], int]:
     found = Identifier.objects.filter(artifact__in=ids).values_list("artifact_id", "scheme", "value", "pk")
     return {(artifact_id, scheme, value): pk for artifact_id, scheme, value, pk in found}
-
-
-def storable(text: str) -> str:
-    """Without what PostgreSQL cannot hold: NUL and lone surrogates."""
-    return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")

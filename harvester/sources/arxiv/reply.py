@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any
 from xml.etree.ElementTree import Element
 
@@ -11,10 +12,10 @@ from django.utils import timezone
 
 from harvester.errors import FetchError, FetchFailure
 from harvester.models import ArtifactKind, IdentifierScheme
-from harvester.sources.base import Author, Item, Rejection
+from harvester.sources.base import MOST_AUTHORS, MOST_ENTRIES, Author, Item, Rejection
 from harvester.sources.identifiers import arxiv_id, arxiv_version, canonical_url, doi
 from harvester.sources.moments import moment
-from harvester.sources.text import LONGEST_TEXT, LONGEST_TITLE, one_line
+from harvester.sources.text import LONGEST_TEXT, LONGEST_TITLE, bounded_raw, one_line
 from harvester.sources.xml_guard import as_json
 
 _ATOM, _ARXIV, _OPENSEARCH = (
@@ -22,6 +23,8 @@ _ATOM, _ARXIV, _OPENSEARCH = (
     "{http://arxiv.org/schemas/atom}",
     "{http://a9.com/-/spec/opensearch/1.1/}",
 )
+_MOST_CATEGORIES = 100
+_MOST_DOIS = 20  # of one entry; each becomes a row
 _ERROR_ID = "/api/errors"
 
 
@@ -73,7 +76,7 @@ def read_answer(root: Element, asked_start: int) -> Answer:
         raise FetchError(FetchFailure.MALFORMED, "This is no reply of the arXiv API: it is no Atom feed.")
     entries, rejections = [], []
     now = timezone.now()
-    for element in root.iterfind(f"{_ATOM}entry"):
+    for element in islice(root.iterfind(f"{_ATOM}entry"), MOST_ENTRIES):  # the next reply brings what is beyond
         read = _entry(element, now)
         if isinstance(read, Rejection):
             rejections.append(read)
@@ -99,9 +102,10 @@ def _entry(element: Element, now: datetime) -> Entry | Rejection:
     if not title:
         return Rejection(external_id, "it has no title")
     version = arxiv_version(stated_id) or 1
+    authors = _authors(element)
     published = moment(_text(element, f"{_ATOM}published"), now=now)
     updated = moment(_text(element, f"{_ATOM}updated"), now=now)
-    dois = [found for part in _text(element, f"{_ARXIV}doi").split() if (found := doi(part))]
+    dois = [found for part in _text(element, f"{_ARXIV}doi").split()[:_MOST_DOIS] if (found := doi(part))]
     item = Item(
         external_id=external_id,
         kind=ArtifactKind.PREPRINT,
@@ -110,9 +114,9 @@ def _entry(element: Element, now: datetime) -> Entry | Rejection:
         text=one_line(_text(element, f"{_ATOM}summary"), LONGEST_TEXT),
         published_at=published,
         updated_at=updated,
-        authors=_authors(element),
+        authors=authors[:MOST_AUTHORS],
         identifiers=((IdentifierScheme.ARXIV, external_id), *((IdentifierScheme.DOI, found) for found in dois)),
-        metadata=_metadata(element, version),
+        metadata=_metadata(element, version, len(authors)),
         raw=_raw(element),
     )
     return Entry(item, version, updated or published)
@@ -129,7 +133,7 @@ def _authors(element: Element) -> tuple[Author, ...]:
     return tuple(author for author in found if author.name)
 
 
-def _metadata(element: Element, version: int) -> dict[str, Any]:
+def _metadata(element: Element, version: int, author_count: int) -> dict[str, Any]:
     primary = element.find(f"{_ARXIV}primary_category")
     categories = [one_line(one.get("term", ""), 100) for one in element.iterfind(f"{_ATOM}category")]
     pdf = next((link for link in element.iterfind(f"{_ATOM}link") if link.get("title") == "pdf"), None)
@@ -138,16 +142,17 @@ def _metadata(element: Element, version: int) -> dict[str, Any]:
         "doi": one_line(_text(element, f"{_ARXIV}doi"), 500),
         "comment": one_line(_text(element, f"{_ARXIV}comment"), 5_000),
         "journal_ref": one_line(_text(element, f"{_ARXIV}journal_ref"), 1_000),
-        "categories": list(dict.fromkeys(filter(None, categories))),
+        "categories": list(dict.fromkeys(filter(None, categories)))[:_MOST_CATEGORIES],
         "primary_category": one_line(primary.get("term", ""), 100) if primary is not None else "",
         "pdf_url": one_line(pdf.get("href", ""), 500) if pdf is not None else "",
+        "authors_total": author_count if author_count > MOST_AUTHORS else 0,
     }
     return {name: value for name, value in found.items() if value}
 
 
 def _raw(element: Element) -> dict[str, Any]:
     raw = as_json(element, _local_name)
-    return raw if isinstance(raw, dict) else {}
+    return bounded_raw(raw) if isinstance(raw, dict) else {}
 
 
 def _local_name(tag: str) -> str:

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from harvester.sources.arxiv.asking import PAGE_SIZE, Asker
 from harvester.sources.arxiv.reply import Answer, Entry
-from harvester.sources.base import Page
+from harvester.sources.base import Page, in_short
 from harvester.sources.moments import moment
 
 logger = logging.getLogger(__name__)
@@ -123,7 +123,7 @@ class Walk:
         return {"walk": {"start": start, "newest": _iso(self._newest), "until": _iso(self._until)}}
 
     def _page(self, entries: Sequence[Entry], cursor: Mapping[str, Any], answer: Answer) -> Page:
-        return Page(tuple(entry.item for entry in entries), cursor, answer.rejections)
+        return Page(tuple(entry.item for entry in entries), cursor, in_short(answer.rejections))
 
 
 def _reaches(answer: Answer, boundary: datetime) -> bool:

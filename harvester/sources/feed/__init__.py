@@ -18,7 +18,7 @@ from harvester.clients.http import HttpClient, Reply
 from harvester.errors import SourceConfigError
 from harvester.models import ArtifactKind, Source
 from harvester.sources.addresses import require_web_address
-from harvester.sources.base import Item, Page, Rejection
+from harvester.sources.base import Item, Page, Rejection, in_short
 from harvester.sources.feed.items import items
 from harvester.sources.feed.parsing import parse
 from harvester.sources.replies import status_error
@@ -62,9 +62,13 @@ def fetch(source: Source, client: HttpClient, *, since: datetime | None, limit: 
     all_items, rejections = items(feed.entries, kind=_kind(source.url, reply.url), now=timezone.now())
     kept = [item for item in all_items if since is None or not _is_before(item, since)][:limit]
     yield from _pages(
-        kept, rejections, source.cursor, reply, min_interval_seconds=feed.min_interval_seconds,
+        kept,
+        in_short(rejections, left_out=feed.left_out),
+        source.cursor,
+        reply,
+        min_interval_seconds=feed.min_interval_seconds,
         is_complete=len(kept) == len(all_items),
-    )  # fmt: skip
+    )
 
 
 def _pages(

@@ -8,6 +8,9 @@ from typing import Any
 
 from harvester.sources.base import Author
 
+MOST_STATED_IDS = 20  # of one entry; each becomes a row
+MOST_FEED_AUTHORS = 10  # of the feed itself, each of whom every entry without its own repeats
+
 
 @dataclass(frozen=True, slots=True)
 class FeedEntry:
@@ -15,7 +18,7 @@ class FeedEntry:
 
     ``link`` is absolute. ``title`` and ``text`` are plain, the title on one line. ``published`` are the dates as
     written, the most telling first, ``updated`` that of the last change. ``stated_ids`` are texts that may hold a DOI
-    or an arXiv id of this very work. ``raw`` is the entry as read, a JSON value.
+    or an arXiv id of this very work. ``raw`` is the entry as read, a JSON value of bounded size.
     """
 
     id: str
@@ -33,7 +36,11 @@ class FeedEntry:
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """The entries in the order of the document, and the shortest time between two fetches it asks for, in seconds."""
+    """The first MOST_ENTRIES entries in the order of the document, and how many more it has.
+
+    ``min_interval_seconds`` is the shortest time between two fetches it asks for.
+    """
 
     entries: tuple[FeedEntry, ...]
+    left_out: int = 0
     min_interval_seconds: int = 0

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from harvester.models import ArtifactKind, IdentifierScheme
-from harvester.sources.base import Item, Rejection
+from harvester.sources.base import MOST_AUTHORS, Item, Rejection
 from harvester.sources.feed.entry import FeedEntry
 from harvester.sources.identifiers import arxiv_id, canonical_url, doi
 from harvester.sources.moments import moment
@@ -50,7 +50,7 @@ def _item(entry: FeedEntry, kind: ArtifactKind, now: datetime) -> Item | Rejecti
         text=entry.text,
         published_at=published,
         updated_at=moment(entry.updated, now=now),
-        authors=entry.authors,
+        authors=entry.authors[:MOST_AUTHORS],
         identifiers=identifiers,
         engagement={} if entry.comments is None else {"comments": min(entry.comments, _LARGEST_COUNT)},
         metadata=_metadata(entry, identifiers),
@@ -84,7 +84,11 @@ def _identifiers(entry: FeedEntry) -> tuple[tuple[IdentifierScheme, str], ...]:
 
 def _metadata(entry: FeedEntry, identifiers: tuple[tuple[IdentifierScheme, str], ...]) -> dict[str, Any]:
     stated_doi = next((value for scheme, value in identifiers if scheme == IdentifierScheme.DOI), "")
-    metadata = {"categories": list(entry.categories), "doi": stated_doi}
+    metadata = {
+        "categories": list(entry.categories),
+        "doi": stated_doi,
+        "authors_total": len(entry.authors) if len(entry.authors) > MOST_AUTHORS else 0,
+    }
     return {name: value for name, value in metadata.items() if value}
 
 

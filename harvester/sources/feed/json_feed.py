@@ -2,36 +2,43 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urljoin
 
 from harvester.errors import FetchError, FetchFailure
-from harvester.sources.base import Author
-from harvester.sources.feed.entry import Feed, FeedEntry
+from harvester.sources.base import MOST_ENTRIES, Author
+from harvester.sources.feed.entry import MOST_FEED_AUTHORS, Feed, FeedEntry
 from harvester.sources.html_text import plain_text
 from harvester.sources.identifiers import canonical_url
-from harvester.sources.text import LONGEST_TEXT, LONGEST_TITLE, one_line, shortened, storable, storable_json
+from harvester.sources.json_guard import parse_json
+from harvester.sources.text import (
+    LONGEST_TEXT,
+    LONGEST_TITLE,
+    bounded_raw,
+    one_line,
+    shortened,
+    storable,
+    storable_json,
+)
 
 _VERSION = "jsonfeed.org/version/1"
 _MOST_CATEGORIES = 100
 
 
 def read(text: str, url: str) -> Feed:
-    """Raises FetchError: MALFORMED for what is no JSON, NOT_A_FEED for other JSON."""
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise FetchError(FetchFailure.MALFORMED, "This begins like JSON but cannot be read as such.") from error
+    """Raises FetchError: MALFORMED for what is no JSON, TOO_LARGE for too much of it, NOT_A_FEED for other JSON."""
+    document = parse_json(text)
     if not isinstance(document, dict) or _VERSION not in _string(document, "version"):
         raise FetchError(
             FetchFailure.NOT_A_FEED,
             "This is JSON, but no JSON Feed: its version does not say https://jsonfeed.org/version/1.",
             permanent=True,
         )
-    authors = _authors(document)
-    return Feed(tuple(_entry(entry, url, authors) for entry in _objects(document, "items")))
+    authors = _authors(document)[:MOST_FEED_AUTHORS]
+    entries = _objects(document, "items")
+    taken = tuple(_entry(entry, url, authors) for entry in entries[:MOST_ENTRIES])
+    return Feed(taken, left_out=len(entries) - len(taken))
 
 
 def _entry(entry: Mapping[str, Any], url: str, feed_authors: tuple[Author, ...]) -> FeedEntry:
@@ -48,7 +55,7 @@ def _entry(entry: Mapping[str, Any], url: str, feed_authors: tuple[Author, ...])
         authors=_authors(entry) or feed_authors,
         categories=tuple(dict.fromkeys(one_line(str(tag), 200) for tag in _list(entry, "tags")))[:_MOST_CATEGORIES],
         stated_ids=(stated_id,) if stated_id else (),
-        raw=storable_json(entry),
+        raw=bounded_raw(storable_json(entry)),
     )
 
 

@@ -6,14 +6,15 @@ import html
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import islice
 from urllib.parse import urljoin
 from xml.etree.ElementTree import Element
 
-from harvester.sources.base import Author
-from harvester.sources.feed.entry import Feed, FeedEntry
+from harvester.sources.base import MOST_ENTRIES, Author
+from harvester.sources.feed.entry import MOST_FEED_AUTHORS, MOST_STATED_IDS, Feed, FeedEntry
 from harvester.sources.html_text import plain_text
 from harvester.sources.identifiers import canonical_url
-from harvester.sources.text import LONGEST_TEXT, LONGEST_TITLE, one_line, shortened, storable
+from harvester.sources.text import LONGEST_TEXT, LONGEST_TITLE, bounded_raw, one_line, shortened, storable
 from harvester.sources.xml_guard import as_json
 
 #: Prefixes as feeds use them; elements of these namespaces are known here as “prefix:name”.
@@ -72,9 +73,10 @@ def read(root: Element, url: str) -> Feed:
     """The feed in a document for which ``is_feed`` holds; ``url`` is where relative links start from."""
     heads = [root, *(child for child in root if _name(child.tag) == "channel")]
     head = _children(*heads)
-    authors = _people(head.get("author", ()))
-    entries = tuple(_entry(element, base, authors) for element, base in _entries(root, url))
-    return Feed(entries, _interval_seconds(head))
+    authors = _people(head.get("author", ()))[:MOST_FEED_AUTHORS]
+    found = _entries(root, url)
+    entries = tuple(_entry(element, base, authors) for element, base in islice(found, MOST_ENTRIES))
+    return Feed(entries, left_out=sum(1 for _ in found), min_interval_seconds=_interval_seconds(head))
 
 
 @lru_cache(maxsize=4096)
@@ -126,8 +128,8 @@ def _entry(element: Element, base: str, feed_authors: tuple[Author, ...]) -> Fee
         authors=_authors(children) or (feed_authors if is_atom else ()),
         categories=_categories(children),
         comments=_comments(children),
-        stated_ids=_written(children, "prism:doi", "arxiv:doi", "dc:identifier", "guid", "id"),
-        raw=raw if isinstance(raw, dict) else {"#text": raw},
+        stated_ids=_written(children, "prism:doi", "arxiv:doi", "dc:identifier", "guid", "id")[:MOST_STATED_IDS],
+        raw=bounded_raw(raw if isinstance(raw, dict) else {"#text": raw}),
     )  # fmt: skip
 
 

@@ -194,6 +194,13 @@ def test_moments_at_the_ends_of_time_are_no_error() -> None:
     assert ids("?since=9999-12-31T23:59:59Z") == []
 
 
+def test_a_list_does_not_read_what_it_does_not_show(django_assert_num_queries: Any) -> None:
+    make_artifact()
+    with django_assert_num_queries(1) as queries:
+        anonymous.json("/discoveries")
+    assert not [column for column in ("authors", "metadata", "raw") if f'"{column}"' in queries[0]["sql"]]
+
+
 @pytest.mark.parametrize("number", [10, 1000])
 def test_a_list_takes_one_query_however_long(number: int, django_assert_num_queries: Any) -> None:
     make_artifacts(make_source("one"), number)

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from harvester.models import Run, RunStatus
 from tests.factories import make_run, make_user
-from tests.harvester.api.clients import ApiClient, fields, problem
+from tests.harvester.api.clients import ApiClient, fields, problem, staff
 
 pytestmark = pytest.mark.django_db
 
@@ -47,7 +47,7 @@ def test_a_run_says_how_it_went() -> None:
         "url": f"/api/v1/runs/{run.pk}",
         "status": "succeeded",
         "trigger": "api",
-        "parameters": {"source": "arXiv", "stage": None, "since": "2026-11-01T00:00:00Z", "limit": None},
+        "parameters": {"source": "arXiv", "only": None, "stage": None, "since": "2026-11-01T00:00:00Z", "limit": None},
         "created_at": "2026-11-23T16:00:00Z",
         "started_at": "2026-11-23T16:00:00Z",
         "finished_at": "2026-11-23T16:01:30Z",
@@ -68,6 +68,13 @@ def test_who_asked_and_who_worked_stays_with_us() -> None:
     run = make_run(owner=make_user("anna"), worker="host:1", idempotency_key="secret")
     text = anonymous.get(f"/runs/{run.pk}").content.decode()
     assert not any(word in text for word in ("anna", "host:1", "secret"))
+
+
+def test_why_a_fetch_failed_is_for_staff() -> None:
+    failed = SOURCE | {"outcome": "failed", "messages": ["localhost is not on the public internet (127.0.0.1)"]}
+    run = make_run(source_reports=[failed, SOURCE])
+    assert anonymous.json(f"/runs/{run.pk}")["sources"] == [failed | {"messages": []}, SOURCE]
+    assert staff().json(f"/runs/{run.pk}")["sources"] == [failed, SOURCE]
 
 
 def test_runs_come_newest_first_page_by_page() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from harvester.errors import FetchFailure
 from harvester.models import Source, SourceKind, SourceState
 from tests.factories import make_artifacts, make_source
-from tests.harvester.api.clients import ApiClient, fields
+from tests.harvester.api.clients import ApiClient, fields, staff
 
 pytestmark = pytest.mark.django_db
 
@@ -47,10 +48,23 @@ def test_a_source_says_how_it_is_doing() -> None:
             "last_success_at": None,
             "failures": 3,
             "failure_reason": "timed_out",
-            "failure_detail": "It took longer than 30 s.",
+            "failure_detail": "it took too long to answer",
         }
     ]
     assert len(anonymous.results(anonymous.results("/sources")[0]["discoveries_url"])) == 2
+
+
+def test_what_maps_our_network_or_holds_a_token_is_for_staff() -> None:
+    inside = "localhost is not on the public internet (127.0.0.1)"
+    address = "https://blog.example/feed?token=secret"
+    make_source(url=address, consecutive_failures=1, failure_reason="address_refused", failure_detail=inside)
+    open_answer, staff_answer = anonymous.get("/sources"), staff().get("/sources")
+    (shown,), (told,) = (json.loads(answer.content)["results"] for answer in (open_answer, staff_answer))
+    assert (shown["url"], shown["failure_reason"]) == ("https://blog.example/feed", "address_refused")
+    assert shown["failure_detail"] == "its address is not public, so it is not called"
+    assert (told["url"], told["failure_detail"]) == (address, inside)
+    assert open_answer["ETag"] != staff_answer["ETag"]
+    assert "Cookie" in open_answer["Vary"]
 
 
 def test_every_state_has_its_word() -> None:

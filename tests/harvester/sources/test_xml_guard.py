@@ -6,7 +6,7 @@ import pytest
 
 from harvester.errors import FetchError, FetchFailure
 from harvester.sources import xml_guard
-from harvester.sources.xml_guard import MAX_DEPTH, IllFormedXmlError, as_json, parse_xml
+from harvester.sources.xml_guard import MAX_ATTRIBUTES, MAX_DEPTH, IllFormedXmlError, as_json, parse_xml
 
 
 def test_a_document_is_parsed() -> None:
@@ -44,6 +44,25 @@ def test_the_number_of_elements_is_capped(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(xml_guard, "MAX_ELEMENTS", 100)
     with pytest.raises(FetchError, match="more than 100 elements"):
         parse_xml("<a>" + "<b/>" * 100 + "</a>")
+    with pytest.raises(FetchError, match="more than 100 elements"):
+        parse_xml("<a>" + "<b c='1' d='2'/>" * 34 + "</a>")
+
+
+@pytest.mark.parametrize("quote", ["'", '"'])
+def test_the_number_of_attributes_of_an_element_is_capped(quote: str) -> None:
+    def tag(count: int) -> str:
+        return "<a>1 &lt; 2<b" + "".join(f" c{n} = {quote}>{quote}" for n in range(count)) + "/></a>"
+
+    assert len(parse_xml(tag(MAX_ATTRIBUTES))[0].attrib) == MAX_ATTRIBUTES
+    for document in (tag(MAX_ATTRIBUTES + 1), tag(MAX_ATTRIBUTES + 1).encode()):
+        with pytest.raises(FetchError, match="more than 1,000 attributes") as caught:
+            parse_xml(document)
+        assert caught.value.reason == FetchFailure.TOO_LARGE
+
+
+def test_text_in_many_pieces_stays_whole() -> None:
+    root = parse_xml("<a>" + "x\n&amp;" * 5_000 + "<b>y\n</b>z\n" + "</a>")
+    assert (root.text, root[0].text, root[0].tail) == ("x\n&" * 5_000, "y\n", "z\n")
 
 
 @pytest.mark.parametrize(

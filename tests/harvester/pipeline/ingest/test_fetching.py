@@ -211,3 +211,10 @@ def test_a_database_that_is_away_is_not_the_sources_fault(monkeypatch: pytest.Mo
         fetch(FakeWeb({source.url: rss(rss_item("1"))}), source)
     source.refresh_from_db()
     assert source.consecutive_failures == 0
+
+
+def test_every_entry_that_could_not_be_used_is_counted() -> None:
+    source = a_source()
+    (report,) = fetch(FakeWeb({source.url: rss(rss_item("1"), *["<item/>"] * 20)}), source)
+    assert (report.created, report.errors) == (1, 20)
+    assert len(report.messages) <= 5

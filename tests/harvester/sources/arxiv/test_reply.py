@@ -10,7 +10,9 @@ import pytest
 from harvester.errors import FetchError, FetchFailure
 from harvester.models import ArtifactKind, IdentifierScheme, Source
 from harvester.sources import arxiv
-from harvester.sources.base import Author, Page
+from harvester.sources.arxiv.reply import read_answer
+from harvester.sources.base import MOST_AUTHORS, MOST_ENTRIES, Author, Page
+from harvester.sources.xml_guard import parse_xml
 from tests.fakes import web_of
 from tests.harvester.sources.arxiv.replies import ERROR, PAPER, atom, paper
 
@@ -55,6 +57,19 @@ def test_what_an_entry_does_not_say_is_left_out() -> None:
     (item,) = read(atom(paper(1))).items
     assert item.metadata == {"version": 1}
     assert item.text == ""
+
+
+def test_of_thousands_of_authors_the_first_are_kept_and_all_are_counted() -> None:
+    people = "".join(f"<author><name>Person {number}</name></author>" for number in range(3_000))
+    (item,) = read(atom(paper(1).replace("</entry>", f"{people}</entry>"))).items
+    assert len(item.authors) == MOST_AUTHORS
+    assert item.metadata["authors_total"] == 3_001
+
+
+def test_a_reply_without_end_is_read_in_parts() -> None:
+    entries = "<entry><title>No id</title></entry>" * (MOST_ENTRIES + 1)
+    answer = read_answer(parse_xml(atom(entries)), 0)
+    assert answer.count == answer.next_start == MOST_ENTRIES
 
 
 def test_of_several_versions_in_a_page_the_highest_counts() -> None:
