@@ -117,6 +117,7 @@ def test_the_cache_may_speak_the_newer_protocol_and_decode(redis_url: str, make_
     assert [store.take_one(KEY, SLOW, 5).allowed for _ in range(3)] == [True, True, False]
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_parent_and_child_have_their_own_connections(
     redis_url: str, operator: redis.Redis, make_redis_store: MakeStore
 ) -> None:
