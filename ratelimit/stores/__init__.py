@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.core.cache import caches
-from django.core.cache.backends.base import InvalidCacheBackendError
+from django.core.cache.backends.base import BaseCache, InvalidCacheBackendError
 from django.core.cache.backends.locmem import LocMemCache
 
 from ratelimit.conf import conf
@@ -11,7 +11,7 @@ from ratelimit.stores.base import Store
 from ratelimit.stores.fallback import FallbackStore, announce
 from ratelimit.stores.memory import MemoryStore
 
-__all__ = ["build_store"]
+__all__ = ["build_store", "eviction_policy"]
 
 
 def build_store() -> Store:
@@ -20,18 +20,16 @@ def build_store() -> Store:
     Nothing is connected yet. The first decision by memory alone announces why: ``locmem`` where that is what the alias
     says, ``no_redis`` for any other cache, ``no_cache`` for an alias that does not exist or cannot be made.
     """
-    try:
-        cache = caches[conf.cache]
-    except (InvalidCacheBackendError, ImportError):
-        return _memory_alone("no_cache")
-    if isinstance(cache, LocMemCache):
-        return _memory_alone("locmem")
-    try:
-        from ratelimit.stores.redis import RedisStore, speaks_redis
-    except ImportError:  # whoever has a Redis has the client library
-        return _memory_alone("no_redis")
-    if not speaks_redis(cache):
-        return _memory_alone("no_redis")
+    cache = _cache()
+    reason = _why_not_redis(cache)
+    if cache is None or reason:
+        return MemoryStore(
+            conf.memory_keys,
+            conf.expected_processes,
+            on_first_use=lambda store: announce(store, "", store.name, reason),
+        )
+    from ratelimit.stores.redis import RedisStore
+
     return FallbackStore(
         RedisStore(cache, conf.read_timeout_seconds, conf.connect_timeout_seconds),
         MemoryStore(conf.memory_keys, conf.expected_processes),
@@ -40,9 +38,34 @@ def build_store() -> Store:
     )
 
 
-def _memory_alone(reason: str) -> Store:
-    return MemoryStore(
-        conf.memory_keys,
-        conf.expected_processes,
-        on_first_use=lambda store: announce(store, "", store.name, reason),
-    )
+def eviction_policy() -> str:
+    """What Redis does when its memory is full (``maxmemory-policy``); empty where no Redis decides.
+
+    Asks on a connection of its own, which it closes. Raises StoreError.
+    """
+    cache = _cache()
+    if cache is None or _why_not_redis(cache):
+        return ""
+    from ratelimit.stores.redis import RedisStore
+
+    return RedisStore(cache, conf.read_timeout_seconds, conf.connect_timeout_seconds).eviction_policy()
+
+
+def _cache() -> BaseCache | None:
+    try:
+        return caches[conf.cache]
+    except (InvalidCacheBackendError, ImportError):
+        return None
+
+
+def _why_not_redis(cache: BaseCache | None) -> str:
+    """Empty if there is no reason why not."""
+    if cache is None:
+        return "no_cache"
+    if isinstance(cache, LocMemCache):
+        return "locmem"
+    try:
+        from ratelimit.stores.redis import speaks_redis
+    except ImportError:  # whoever has a Redis has the client library
+        return "no_redis"
+    return "" if speaks_redis(cache) else "no_redis"

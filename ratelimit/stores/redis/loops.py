@@ -1,4 +1,4 @@
-"""One pool of ``redis.asyncio`` for each event loop: a request on a loop waits without a thread.
+"""One pool of ``redis.asyncio`` connections for each event loop: a request on a loop waits without a thread.
 
 A pool is closed with its loop, because it lives in an asynchronous generator: whoever runs a loop to its end closes
 those that are left (``loop.shutdown_asyncgens``, which ``asyncio.run`` calls).
@@ -13,10 +13,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
-from redis import asyncio as aredis
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import NoScriptError, RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from ratelimit.errors import StoreError
 from ratelimit.stores.redis.reasons import reason_of
@@ -55,9 +53,9 @@ class LoopPools:
         loop = asyncio.get_running_loop()
         pool = self._pools[loop][0] if loop in self._pools else await self._open(loop)
         # Who had to wait for a connection has no further time for making one: the others have found the server hung.
-        patience = _at_most(self._read_timeout_seconds) if pool.is_busy else contextlib.nullcontext()
+        patience = _AtMost(self._read_timeout_seconds) if pool.is_busy else contextlib.nullcontext()
         try:
-            async with patience, pool.connection() as connection, _at_most(self._read_timeout_seconds):
+            async with patience, pool.connection() as connection, _AtMost(self._read_timeout_seconds):
                 return _numbers(await _ask(connection, call), 1 + 2 * len(keys))
         except (RedisError, OSError, ValueError) as error:
             raise StoreError(reason_of(error)) from error
@@ -70,8 +68,9 @@ class LoopPools:
                 loop.call_soon_threadsafe(loop.create_task, life.aclose())
 
     async def _open(self, loop: AbstractEventLoop) -> _Pool:
-        for gone in [known for known in self._pools if known.is_closed()]:
-            del self._pools[gone]
+        for known in list(self._pools):
+            if known.is_closed():
+                self._pools.pop(known, None)
         life = self._life()
         pool = await anext(life)
         self._pools[loop] = (pool, life)
@@ -82,26 +81,29 @@ class LoopPools:
         try:
             yield pool
         finally:
-            self._pools.pop(asyncio.get_running_loop(), None)
+            loop = asyncio.get_running_loop()
+            if loop in self._pools and self._pools[loop][0] is pool:  # and not the next one, after a close
+                del self._pools[loop]
             await pool.close()
 
     async def _greet(self, connection: AbstractConnection) -> None:
         """Authenticate and choose the database, in time."""
-        try:
-            async with _at_most(self._read_timeout_seconds):
-                await connection.on_connect()
-        except TimeoutError as error:
-            raise RedisTimeoutError("no greeting") from error  # what the library closes the connection for
+        async with _AtMost(self._read_timeout_seconds):
+            await connection.on_connect()
 
 
 class _Pool:
-    """A bounded pool whose connections are not returned in the middle of an answer."""
+    """A bounded number of connections, of which none comes back in the middle of an answer.
+
+    Our own, because the library's costs a third of a decision: locks, events and metrics that nobody asked for.
+    """
 
     def __init__(self, connection_class: type[AbstractConnection], connection_kwargs: Mapping[str, Any]) -> None:
-        self._pool = aredis.ConnectionPool(
-            connection_class=connection_class, max_connections=MOST_CONNECTIONS, **connection_kwargs
-        )
+        self._connection_class = connection_class
+        self._connection_kwargs = connection_kwargs
         self._places = asyncio.Semaphore(MOST_CONNECTIONS)
+        self._idle: list[AbstractConnection] = []
+        self._is_closed = False
 
     @property
     def is_busy(self) -> bool:
@@ -110,17 +112,32 @@ class _Pool:
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator[AbstractConnection]:
         async with self._places:
-            connection = await self._pool.get_connection()
+            connection = self._idle.pop() if self._idle else self._connection_class(**self._connection_kwargs)
             try:
+                if connection.is_connected and await connection.can_read():  # the server has hung up meanwhile
+                    await connection.disconnect(nowait=True)
+                if not connection.is_connected:
+                    await _connect(connection)
                 yield connection
             except BaseException:
                 await connection.disconnect(nowait=True)
                 raise
-            finally:
-                await self._pool.release(connection)
+            if self._is_closed:
+                await connection.disconnect(nowait=True)
+            else:
+                self._idle.append(connection)
 
     async def close(self) -> None:
-        await self._pool.disconnect()
+        self._is_closed = True
+        while self._idle:
+            await self._idle.pop().disconnect()
+
+
+async def _connect(connection: AbstractConnection) -> None:
+    try:
+        await connection.connect()
+    except Exception as error:  # also what a credential provider raises
+        raise StoreError(reason_of(error)) from error
 
 
 async def _ask(connection: AbstractConnection, call: bytes) -> object:
@@ -138,7 +155,7 @@ def _numbers(answer: object, count: int) -> list[int]:
     return answer
 
 
-class _at_most:  # noqa: N801 - reads as the sentence it makes
+class _AtMost:
     """``asyncio.timeout``, but a loop that was held up looks at its sockets before it gives up on one.
 
     When the time comes the deadline is only set: the loop first hands on what has arrived meanwhile, then cancels.

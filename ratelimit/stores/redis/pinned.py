@@ -83,9 +83,9 @@ class PinnedConnections:
 
     def _line(self) -> _Line:
         line = self._held.line
-        if line is not None and not line.is_closed():
+        if line is not None and line.is_open():
             return line
-        self._held.line = None
+        self._hang_up()
         connection = self._connection_class(**self._connection_kwargs)
         try:
             connection.connect()
@@ -105,11 +105,18 @@ class _Line:
     """A connection and its socket, ready to talk."""
 
     def __init__(self, connection: AbstractConnection) -> None:
+        sock: Any = connection._sock  # noqa: SLF001 - it has no public name
         self._connection = connection
-        self._socket: socket.socket = connection._sock  # type: ignore[assignment]  # noqa: SLF001 - it has no public name, and is there once connected
-        self._timeout_seconds = connection.socket_timeout or 0.0
-        self.is_closed = _watch(self._socket)
+        self._socket: socket.socket = sock
+        self._timeout_seconds = connection.socket_timeout or 0.001  # to the kernel, 0 would be for ever
+        self._has_hung_up = _watch(sock)
         self._wait_in_the_kernel()
+
+    def is_open(self) -> bool:
+        try:
+            return not self._has_hung_up()
+        except OSError:  # our own descriptor was closed, as programs do that become daemons
+            return False
 
     def ask(self, call: bytes, lines: int) -> bytes:
         """The whole reply of so many lines, or of an error. Raises OSError and ValueError."""

@@ -48,7 +48,7 @@ class _Transport(Protocol):
 
 
 class RedisStore:
-    """Buckets on the server of a django-redis cache, or of Django's own Redis backend.
+    """Buckets on the server (6.2 or later) of a django-redis cache, or of Django's own Redis backend.
 
     The cache's pool is only read: connections are the store's own, with its own timeouts whatever CACHES says, and no
     retry. A plain pool of plain connections is what one connection per thread and one pool per event loop are built
@@ -114,7 +114,7 @@ class RedisStore:
         return sum(transport.delete(group) for group in groups.values())
 
     def eviction_policy(self) -> str:
-        """What the server does when its memory is full; all but ``noeviction`` and ``volatile-ttl`` … drop buckets."""
+        """``maxmemory-policy``: what the server does when its memory is full. All but ``noeviction`` drop buckets."""
         clients = OrdinaryClients(_finder(self._cache), self._ours)
         try:
             return clients.eviction_policy()
@@ -209,9 +209,9 @@ def _verdicts(charges: Sequence[Charge], answer: list[int]) -> list[Verdict]:
 
 
 def speaks_redis(cache: BaseCache) -> bool:
-    """Whether this is a cache whose server ``RedisStore`` can use."""
-    client = getattr(cache, "client", None)
-    return isinstance(cache, DjangoRedisCache) or hasattr(client, "get_client")
+    """Whether this is a cache whose server ``RedisStore`` can use. Looks at its class only."""
+    is_django_redis = any(kind.__module__ == "django_redis.cache" for kind in type(cache).__mro__)
+    return is_django_redis or isinstance(cache, DjangoRedisCache)
 
 
 def _is_sharded(cache: BaseCache) -> bool:

@@ -1,4 +1,7 @@
-"""The script, and how a call of it looks on the wire (RESP2, https://redis.io/docs/latest/develop/reference/protocol-spec)."""
+"""The script, and how a call of it looks on the wire.
+
+RESP2: https://redis.io/docs/latest/develop/reference/protocol-spec/
+"""
 
 from __future__ import annotations
 

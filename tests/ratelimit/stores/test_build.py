@@ -10,7 +10,7 @@ from django.test import override_settings
 
 from ratelimit.bucket import Limit
 from ratelimit.signals import backend_changed
-from ratelimit.stores import build_store
+from ratelimit.stores import build_store, eviction_policy
 from ratelimit.stores.fallback import FallbackStore
 from ratelimit.stores.memory import MemoryStore
 
@@ -64,3 +64,20 @@ def test_with_redis_memory_stands_behind_it(redis_url: str, backend: str, change
         assert store.take_one("rate_limit:{somebody}:anonymous", SLOW).backend == "redis"
         store.close()
     assert changes == [("", "redis", "first_use")]
+
+
+def test_the_eviction_policy_is_asked_of_redis_where_there_is_one(redis_url: str) -> None:
+    caches = {"default": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": redis_url}}
+    with override_settings(CACHES=caches, RATELIMIT_READ_TIMEOUT_SECONDS=5):
+        assert eviction_policy() == "noeviction"
+    assert eviction_policy() == ""
+
+
+def test_a_cache_whose_client_cannot_be_made_leaves_memory(changes: list[tuple[str, str, str]]) -> None:
+    options = {"CONNECTION_FACTORY": "nowhere.Factory"}
+    cache = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": "redis://127.0.0.1:1/0", "OPTIONS": options}
+    with override_settings(CACHES={"default": cache}):
+        store = build_store()
+        assert store.take_one("a", SLOW).backend == "memory"
+        store.close()
+    assert changes == [("", "memory", "unusable")]

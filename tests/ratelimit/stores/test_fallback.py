@@ -468,6 +468,7 @@ def test_on_a_loop_nothing_blocks_and_nothing_is_asked_while_it_is_away(
     assert changes == [("", "redis", "first_use"), ("redis", "memory", "timeout"), ("memory", "redis", "recovered")]
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_child_finds_out_for_itself_and_comes_back_by_itself(
     own_redis: RedisProcess, make_fallback: MakeFallback, changes: list[Change]
 ) -> None:

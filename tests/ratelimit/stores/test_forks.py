@@ -5,7 +5,11 @@ from __future__ import annotations
 import gc
 import os
 
+import pytest
+
 from ratelimit.stores import forks
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 
 
 class Listener:

@@ -91,6 +91,7 @@ def test_first_use_is_told_once_in_each_process() -> None:
     assert told == ["memory"] * 2
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_child_is_not_locked_out_by_a_thread_it_does_not_have() -> None:
     store = MemoryStore(10)
     store.take_one("a", SLOW, 10)

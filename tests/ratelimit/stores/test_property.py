@@ -261,8 +261,12 @@ def _clock_us() -> int:
 
 
 def test_every_verdict_is_the_exact_buckets(own_redis: RedisProcess) -> None:
+    class OnThisServer(Buckets):
+        def __init__(self) -> None:
+            super().__init__(own_redis)
+
     run_state_machine_as_test(
-        lambda: Buckets(own_redis),
+        OnThisServer,
         settings=settings(
             max_examples=30,
             stateful_step_count=30,

@@ -18,7 +18,7 @@ from ratelimit.bucket import Limit
 from ratelimit.errors import StoreError
 from ratelimit.stores.base import Charge, Verdict
 from ratelimit.stores.redis import RedisStore
-from ratelimit.stores.redis.loops import MOST_CONNECTIONS
+from ratelimit.stores.redis.loops import MOST_CONNECTIONS, LoopPools
 from tests.ratelimit.stores.redis.talker import CLOSE, SILENCE, Reply, talker
 from tests.services import RedisProcess
 
@@ -27,6 +27,7 @@ SLOW = Limit(10, 3600)
 GOOD = b"*3\r\n:1795453159416624\r\n:1\r\n:1795453159417603\r\n"
 READ, CONNECT = 0.05, 0.25
 GRACE = 0.2  # seconds that a busy machine may add
+TALK = 0.25  # timeout for the stand-in, which shares this process's lock
 
 MakeStore = Callable[..., RedisStore]
 
@@ -93,7 +94,7 @@ def test_connections_are_bounded_and_end_with_their_loop(
 
 def test_a_loop_that_is_thrown_away_is_forgotten(redis_url: str, make_redis_store: MakeStore) -> None:
     store = make_redis_store(redis_url)
-    loops: dict[AbstractEventLoop, Any] = store._transport()._loops._pools
+    loops: dict[AbstractEventLoop, Any] = store._transport()._loops._pools  # type: ignore[attr-defined]  # the direct way has it
     loop = asyncio.new_event_loop()
     assert loop.run_until_complete(take(store)).allowed
     assert list(loops) == [loop]
@@ -129,6 +130,22 @@ def test_closing_the_store_closes_the_pool_of_a_running_loop(
             assert time.monotonic() < deadline
             await asyncio.sleep(0.01)
         assert left(await take(store)) == 8
+
+    asyncio.run(story())
+
+
+def test_a_loop_that_goes_on_after_a_close_keeps_its_new_pool(redis_url: str, make_redis_store: MakeStore) -> None:
+    store = make_redis_store(redis_url)
+
+    async def story() -> None:
+        await take(store)
+        loops: LoopPools = store._transport()._loops  # type: ignore[attr-defined]  # the direct way has it
+        loops.close()
+        await take(store)
+        (new,) = loops._pools.values()
+        await asyncio.sleep(0.05)  # the former one has been closed
+        assert list(loops._pools.values()) == [new]
+        assert left(await take(store)) == 7
 
     asyncio.run(story())
 
@@ -251,7 +268,7 @@ def test_anything_but_the_numbers_is_one_word_and_a_new_connection(
         assert (await take(store)).arrival_us == 1795453159417603
 
     with talker(reply, GOOD) as server:
-        asyncio.run(story(make_redis_store(server.url, READ, CONNECT)))
+        asyncio.run(story(make_redis_store(server.url, TALK, TALK)))
         assert (len(server.asked), server.connections) == (2, 2)
 
 
