@@ -41,6 +41,9 @@ def test_every_default_can_be_parsed(variable: Variable) -> None:
         ("CELERY_BROKER_URL", "kafka://queue"),
         ("LOG_LEVEL", "loud"),
         ("DATABASE_CONN_MAX_AGE", "long"),
+        ("RATELIMIT_TIERS", "anonymous=5"),
+        ("RATELIMIT_TIERS", "[]"),
+        ("RATELIMIT_EXPECTED_PROCESSES", "many"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_refused_by_name(name: str, value: str) -> None:
