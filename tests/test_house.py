@@ -67,6 +67,12 @@ def test_signals_are_connected_in_one_file_only() -> None:
     assert offenders(PRODUCT, r"\.connect\b", allowed=allowed) == []
 
 
+def test_the_tests_of_a_reusable_app_do_not_know_the_product() -> None:
+    tests = [path for path in PYTHON if path.relative_to(HOUSE).parts[:2] == ("tests", "ratelimit")]
+    assert len(tests) > 10
+    assert offenders(tests, r"^\s*(?:from|import) (?:harvester|tests\.(?:factories|fakes|harvester))\b") == []
+
+
 def test_nothing_from_outside_is_marked_safe() -> None:
     templates = [path for path in FILES if path.suffix == ".html"]
     assert offenders(templates, r"\|\s*safe\b|autoescape off") == []

@@ -14,6 +14,7 @@ from datetime import timedelta
 import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "harvester.config.settings")
+os.environ["RATELIMIT_TIERS"] = '{"anonymous": {"limit": 100000}}'
 django.setup()
 
 from django.core.management import call_command  # noqa: E402 - Django must be set up first

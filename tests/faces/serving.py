@@ -70,7 +70,12 @@ class World:
 def serving(folder: Path, *, planted: bool) -> Iterator[World]:
     """The sample world, served by gunicorn; with ``planted`` also every state that a harvest does not leave behind."""
     port = free_port()
-    extra = {"PORT": str(port), "HOST": "127.0.0.1", "CELERY_BROKER_URL": "memory://"}
+    extra = {
+        "PORT": str(port),
+        "HOST": "127.0.0.1",
+        "CELERY_BROKER_URL": "memory://",
+        "RATELIMIT_TIERS": '{"anonymous": {"limit": 100000}, "api_key": {"limit": 100000}}',  # browsers walk fast
+    }
     with installation(folder, extra=extra) as installed:
         installed.manage("collectstatic", "--no-input", "--verbosity", "0")
         installed.manage("sample", "load")

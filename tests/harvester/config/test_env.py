@@ -54,6 +54,9 @@ def test_every_default_can_be_parsed(variable: Variable) -> None:
         ("HARVESTER_CONTACT", "me@harvester.example\nX-Injected: yes"),
         ("HARVESTER_CONTACT", "mé@harvester.example"),
         ("HARVESTER_ALLOWED_PRIVATE_HOSTS", "10.0.0.0/8"),
+        ("RATELIMIT_TIERS", "anonymous=5"),
+        ("RATELIMIT_TIERS", "[]"),
+        ("RATELIMIT_EXPECTED_PROCESSES", "many"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_refused_by_name(name: str, value: str) -> None:
