@@ -40,7 +40,8 @@ class Served:
         """The log lines of one request; every line of the log must be JSON."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline:
-            lines = [json.loads(line) for line in self.log.read_text().splitlines()]
+            finished, _, _ = self.log.read_text().rpartition("\n")  # the last line may still be being written
+            lines = [json.loads(line) for line in finished.splitlines()]
             found = [line for line in lines if line.get("request_id") == request_id]
             if found:
                 return found
