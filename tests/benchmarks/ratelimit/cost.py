@@ -170,18 +170,28 @@ def _requests_in_memory(ours: Worker, theirs: Worker | None) -> Row:
 
 
 def _requests_on_a_loop(ours: Worker) -> Row:
-    bare, limited = Runner(ours, "bare ASGI"), Runner(ours, "limited ASGI")
-    times = timed_rounds([bare, limited], _ROUNDS, _REQUESTS)
-    added_us, bare_us = median(times.added(limited, bare)), times.typical_us(bare)
+    bare, limited, pinging = (Runner(ours, f"{kind} ASGI") for kind in ("bare", "limited", "pinging"))
+    times = timed_rounds([bare, limited, pinging], _ROUNDS, _REQUESTS)
+    added_us, ping_us, bare_us = (
+        median(times.added(limited, bare)),
+        median(times.added(pinging, bare)),
+        times.typical_us(bare),
+    )
     hops = ours.ask("thread_hops", requests=_HOPS_REQUESTS)
     added_hops, bare_hops = (hops["limited"] - hops["bare"]) / _HOPS_REQUESTS, hops["bare"] / _HOPS_REQUESTS
     return Row(
         "thread hops added to an ASGI request, Redis",
         "0",
         f"{added_hops:g}",
-        f"+{added_us:.0f} µs on {bare_us:.0f}; Django's own hops: {bare_hops:g}",
+        f"+{added_us:.0f} µs on {bare_us:.0f}; redis.asyncio PING +{ping_us:.0f}; Django's own hops {bare_hops:g}",
         added_hops == 0,
-        {"added_us": added_us, "bare_us": bare_us, "added_hops": added_hops, "bare_hops": bare_hops},
+        {
+            "added_us": added_us,
+            "ping_added_us": ping_us,
+            "bare_us": bare_us,
+            "added_hops": added_hops,
+            "bare_hops": bare_hops,
+        },
     )
 
 

@@ -31,14 +31,14 @@ def many_processes(server: RedisProcess) -> Row:
     admitted = [sum(one["admitted"] for one in trial) for trial in trials]
     elapsed = [max(one["last"] for one in trial) - min(one["first"] for one in trial) for trial in trials]
     most = [_REQUESTS + _REQUESTS / _WINDOW_SECONDS * seconds + 1 for seconds in elapsed]
-    asked = sum(one["asked"] for trial in trials for one in trial)
+    asked, alone = (sum(one[name] for trial in trials for one in trial) for name in ("asked", "alone"))
     return Row(
         f"{_PROCESSES} processes on one key of {_REQUESTS}: admitted",
         f"{_REQUESTS} to {min(most):.1f}",
         ", ".join(map(str, admitted)),
-        f"of {asked:,} asked in {_TRIALS} times {_SECONDS} s",
+        f"of {asked:,} asked in {_TRIALS} times {_SECONDS} s; decided without Redis: {alone}",
         all(_REQUESTS <= number <= bound for number, bound in zip(admitted, most, strict=True)),
-        {"fewest": min(admitted), "most": max(admitted), "allowed": min(most)},
+        {"fewest": min(admitted), "most": max(admitted), "allowed": min(most), "decided_without_redis": alone},
     )
 
 
