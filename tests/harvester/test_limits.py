@@ -218,7 +218,8 @@ class Served:
 
     def changes(self) -> list[str]:
         """What the processes have logged of their backends, without the reasons."""
-        events = [str(json.loads(line).get("event", "")) for line in self.log.read_text().splitlines()]
+        finished, _, _ = self.log.read_text().rpartition("\n")  # the last line may still be being written
+        events = [str(json.loads(line).get("event", "")) for line in finished.splitlines()]
         return [event.split(" (")[0] for event in events if event.startswith("rate limit backend changed")]
 
 
