@@ -138,15 +138,19 @@ class Decision(NamedTuple):
     @property
     def remaining(self) -> int:
         """Whole tokens left."""
-        if self.spec is None:
+        spec = self.spec
+        if spec is None:
             return 0
-        free_us = self.spec.capacity_us - max(self.arrival_us - self.now_us, 0)
-        return max(free_us, 0) // self.spec.interval_us
+        taken_us = self.arrival_us - self.now_us
+        if taken_us <= 0:
+            return spec.burst
+        return (spec.capacity_us - taken_us) // spec.interval_us if taken_us < spec.capacity_us else 0
 
     @property
     def reset_after_seconds(self) -> float:
         """Until the bucket is full again."""
-        return max(self.arrival_us - self.now_us, 0) / SECOND
+        taken_us = self.arrival_us - self.now_us
+        return taken_us / SECOND if taken_us > 0 else 0.0
 
     @property
     def retry_after_seconds(self) -> float:

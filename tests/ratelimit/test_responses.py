@@ -18,6 +18,11 @@ DENIED = Decision(False, LIMIT, 2_000 * SECOND + LIMIT.capacity_us, 2_000 * SECO
 FIREFOX = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
 
 
+@pytest.fixture(autouse=True)
+def no_templates_but_the_apps_own(settings: Any) -> None:
+    settings.TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
+
+
 def answer(accept: str | None = None, method: str = "GET", decision: Decision = DENIED) -> HttpResponse:
     headers = {"Accept": accept} if accept is not None else {}
     return denied(RequestFactory().generic(method, "/somewhere", headers=headers), decision)

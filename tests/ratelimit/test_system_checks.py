@@ -30,8 +30,6 @@ class DerivedLimit(RateLimitMiddleware):
 @pytest.fixture(autouse=True)
 def all_is_well(settings: Any) -> Any:
     """A project in which no check has anything to say; each test breaks one thing."""
-    for name in [name for name in dir(settings) if name.startswith("RATELIMIT_")]:
-        delattr(settings, name)
     settings.MIDDLEWARE = [AUTHENTICATION, OURS]
     settings.CACHES = {"default": LOCMEM, "ratelimit": REDIS}
     settings.SECURE_PROXY_SSL_HEADER = None
