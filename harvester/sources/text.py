@@ -15,17 +15,24 @@ LONGEST_RAW = 64 * 1024  # characters of an entry as it was read, written as JSO
 LONGEST_TEXT = 50_000  # characters; what is read and analysed of an entry, about twenty printed pages
 LONGEST_READ = 4 * LONGEST_TEXT  # characters looked at to find LONGEST_TEXT of them; the others may be white space
 
-# Control characters drive terminals (ECMA-48), which print titles and messages too; of them only the tab and the line
-# break mean something in a text. PostgreSQL stores neither NUL nor half of a surrogate pair, in text and in JSON alike.
-_UNSTORABLE = re.compile("[\0-\x08\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+# Control characters drive terminals (ECMA-48); of them only the tab and the line break mean something in a text. Those
+# from 80 to 9f stay all the same: in recorded replies they are the halves of wrongly decoded letters, not ours to lose.
+# PostgreSQL stores neither NUL nor half of a surrogate pair, in text and in JSON alike.
+_UNSTORABLE = re.compile("[\0-\x08\x0e-\x1f\x7f\ud800-\udfff]")
+_TERMINAL_CONTROL = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f]")
 _LINE_BREAK = re.compile("\r\n|[\r\v\f\x85]")
 _DEEPEST_JSON = 64
 _MOST_NAMED_LEFT_OUT = 20
 
 
 def storable(text: str) -> str:
-    """The text without control characters but tabs and line breaks, which all become ``\\n``, and lone surrogates."""
+    """The text without ASCII control characters but tabs and line breaks, all ``\\n``, and without lone surrogates."""
     return _UNSTORABLE.sub("", _LINE_BREAK.sub("\n", text))
+
+
+def for_terminal(text: str) -> str:
+    """Without anything that could drive the terminal it is printed on; line breaks and tabs stay."""
+    return _TERMINAL_CONTROL.sub("", text)
 
 
 def one_line(text: str, longest: int | None = None) -> str:

@@ -16,6 +16,7 @@ from harvester.clients.http import build_client
 from harvester.errors import HarvesterError
 from harvester.models import Run, RunStatus
 from harvester.pipeline.run import STAGES, claim, harvest, sweep
+from harvester.sources.text import for_terminal
 
 _MOST = 10**9
 
@@ -105,7 +106,7 @@ def summary(run: Run) -> str:
     stages = ", ".join(f"{report['stage']} {report['processed']}" for report in run.stage_reports)
     duration = f" in {run.duration_seconds:.1f} s" if run.duration_seconds is not None else ""
     lines.append(f"Run {run.pk} {run.status}{duration}: {stages}.")
-    return "\n".join(lines)
+    return for_terminal("\n".join(lines))
 
 
 def _positive(text: str) -> int:

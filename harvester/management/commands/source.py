@@ -13,6 +13,7 @@ from harvester.clients.http import build_client
 from harvester.errors import FetchError, HarvesterError
 from harvester.models import Source, SourceKind
 from harvester.queries.sources import source_named, sources
+from harvester.sources.text import for_terminal
 
 
 class Command(BaseCommand):
@@ -46,10 +47,10 @@ class Command(BaseCommand):
         try:
             sentence, data = act(options)
         except FetchError as error:
-            raise CommandError(error.detail, returncode=1) from error
+            raise CommandError(for_terminal(error.detail), returncode=1) from error
         except HarvesterError as error:
             raise CommandError(str(error), returncode=2) from error
-        self.stdout.write(json.dumps(data) if options["json"] else sentence)
+        self.stdout.write(json.dumps(data) if options["json"] else for_terminal(sentence))
 
     def _add(self, options: dict[str, Any]) -> tuple[str, Any]:
         source = actions.add_source(

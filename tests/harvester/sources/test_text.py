@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import unicodedata
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harvester.sources.text import bounded_id, one_line, shortened, storable, storable_json
+from harvester.sources.text import bounded_id, for_terminal, one_line, shortened, storable, storable_json
 
 
 def test_nul_and_lone_surrogates_are_dropped() -> None:
@@ -16,10 +15,11 @@ def test_nul_and_lone_surrogates_are_dropped() -> None:
     assert storable("\U0001f600 \ufffe") == "\U0001f600 \ufffe"
 
 
-def test_nothing_that_drives_a_terminal_stays() -> None:
-    assert storable("\x1b]0;PWNED\x07\x1b[31mred\x9b0m \x7f\x08") == "]0;PWNED[31mred0m "
+def test_no_ascii_control_is_stored_and_none_at_all_is_printed() -> None:
+    assert storable("\x1b]0;PWNED\x07\x1b[31mred\x9b0m \x7f\x08") == "]0;PWNED[31mred\x9b0m "
+    assert for_terminal("\x1b]0;PWNED\x07red\x9b0m\ttab\n\x7f") == "]0;PWNEDred0m\ttab\n"
     assert one_line("a\x1b[2Jb\x85c\x1cd") == "a[2Jb cd"
-    assert storable_json({"\x1bk": ["\x9d"]}) == {"k": [""]}
+    assert storable_json({"\x1bk": ["\x07"]}) == {"k": [""]}
 
 
 def test_tabs_and_line_breaks_stay_and_every_line_break_is_the_same() -> None:
@@ -56,6 +56,8 @@ def test_deep_values_are_cut() -> None:
 @given(st.text(st.characters(codec=None), max_size=50))
 def test_everything_storable_can_be_encoded(text: str) -> None:
     assert not [
-        character for character in storable(text) if unicodedata.category(character) == "Cc" and character not in "\t\n"
+        character
+        for character in storable(text)
+        if (character < " " or character == "\x7f") and character not in "\t\n"
     ]
     storable(text).encode("utf-8")
