@@ -58,9 +58,8 @@ class RateLimiter:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._is_shared = store.name != MemoryStore.name
+        self._is_shared = not isinstance(store, MemoryStore) or store.stands_in
         self._deny_cache = DenyCache(conf.deny_cache_keys, monotonic_ns)
-        self._prefix = conf.key_prefix
         self._on_outage = conf.on_outage
         self._last_resort = MemoryStore(conf.memory_keys, conf.expected_processes)
         self._limits: dict[str, Limit | None] = {}
@@ -75,7 +74,7 @@ class RateLimiter:
         Raises nothing but ValueError. Where the store is away RATELIMIT_ON_OUTAGE says what happens; should anything
         here break, this process's memory decides, and the error is logged.
         """
-        asked_ns = monotonic_ns()
+        asked_ns = monotonic_ns() if request_checked.receivers or self._is_shared else 0
         if scopes or type(cost) is not int or cost < 1:
             _require_sense(cost, scopes)
         tier = identity.tier
@@ -84,21 +83,20 @@ class RateLimiter:
             if limit is None:
                 decision = _unlimited(tier, cost)
             elif scopes:
-                charges = self._charges(identity, limit, cost, scopes)
+                charges = _charges(identity, limit, cost, scopes)
                 decision = self._foregone(tier, cost, scopes, charges) or self._heard(
                     tier, cost, scopes, charges, self._store.take(charges), asked_ns
                 )
-            else:  # almost every request goes this way, so it does without lists
-                key = f"{self._prefix}:{{{identity.digest}}}:{tier}"
-                verdict = self._deny_cache.refusal(key, limit, cost) if self._is_shared else None
-                if verdict is None:
-                    verdict = self._store.take_one(key, limit, cost)
-                    if self._is_shared:
-                        self._learn(key, verdict, asked_ns)
-                decision = self._decision(tier, cost, verdict, TIER_POLICY)
+            elif self._is_shared:
+                decision = self._ask_for_one(identity.bucket, tier, limit, cost, asked_ns)
+            else:
+                allowed, arrival_us, now_us, limit, backend = self._store.take_one(identity.bucket, limit, cost)
+                decision = tuple.__new__(
+                    Decision, (allowed, limit, arrival_us, now_us, tier, backend, cost, TIER_POLICY)
+                )
         except Exception as error:  # noqa: BLE001 - whatever breaks here must neither break the request nor let it pass
             decision = self._decide_in_need(identity, cost, error)
-        if request_checked.receivers:
+        if asked_ns and request_checked.receivers:
             _tell(decision, asked_ns)
         return decision
 
@@ -112,13 +110,13 @@ class RateLimiter:
             if limit is None:
                 decision = _unlimited(tier, cost)
             else:
-                charges = self._charges(identity, limit, cost, scopes)
+                charges = _charges(identity, limit, cost, scopes)
                 decision = self._foregone(tier, cost, scopes, charges) or self._heard(
                     tier, cost, scopes, charges, await self._store.atake(charges), asked_ns
                 )
         except Exception as error:  # noqa: BLE001 - whatever breaks here must neither break the request nor let it pass
             decision = self._decide_in_need(identity, cost, error)
-        if request_checked.receivers:
+        if asked_ns and request_checked.receivers:
             _tell(decision, asked_ns)
         return decision
 
@@ -133,7 +131,7 @@ class RateLimiter:
         tier, limit = identity.tier, limit_for(identity.tier)
         if limit is None:
             return _unlimited(tier, cost)
-        verdicts = self._store.peek(self._charges(identity, limit, cost, scopes))
+        verdicts = self._store.peek(_charges(identity, limit, cost, scopes))
         return self._most_telling(tier, cost, scopes, verdicts)
 
     def refund(self, identity: Identity, decision: Decision, scopes: Sequence[Scope] = ()) -> None:
@@ -167,7 +165,7 @@ class RateLimiter:
         limit = limit_for(identity.tier)
         if limit is None:
             return 0
-        keys = [charge.key for charge in self._charges(identity, limit, 1, scopes)]
+        keys = [charge.key for charge in _charges(identity, limit, 1, scopes)]
         count = self._store.reset(keys)
         self._deny_cache.forget(keys)
         return count
@@ -186,16 +184,32 @@ class RateLimiter:
         limit = self._limits[tier] = limit_for(tier)
         return limit
 
-    def _charges(self, identity: Identity, limit: Limit, cost: int, scopes: Sequence[Scope]) -> list[Charge]:
-        key = f"{self._prefix}:{{{identity.digest}}}:{identity.tier}"  # braces: one slot of a cluster for each client
-        return [Charge(key, limit, cost), *(Charge(f"{key}:{scope.name}", scope.limit, cost) for scope in scopes)]
+    def _ask_for_one(self, bucket: str, tier: str, limit: Limit, cost: int, asked_ns: int) -> Decision:
+        """Of a shared store, without lists: almost every request goes this way."""
+        verdict = self._deny_cache.refusal(bucket, limit, cost)
+        if verdict is None:
+            verdict = self._store.take_one(bucket, limit, cost)
+            self._learn(bucket, verdict, asked_ns)
+        allowed, arrival_us, now_us, limit, backend = verdict
+        if backend == "memory" and tier in self._on_outage:
+            return self._decision(tier, cost, verdict, TIER_POLICY)
+        # tuple.__new__ is what Decision() calls, at half the price: this is done for every request
+        return tuple.__new__(Decision, (allowed, limit, arrival_us, now_us, tier, backend, cost, TIER_POLICY))
 
     def _foregone(self, tier: str, cost: int, scopes: Sequence[Scope], charges: Sequence[Charge]) -> Decision | None:
-        """What is decided already, because one of these buckets is known to be exhausted; else None."""
+        """What is decided already, because all of these buckets are known to be exhausted; else None.
+
+        Where only some are known the store is asked: another one may be refused for longer.
+        """
         if not self._is_shared:
             return None
-        refusals = [self._deny_cache.refusal(key, limit, cost) for key, limit, _ in charges]
-        return self._most_telling(tier, cost, scopes, refusals) if any(refusals) else None
+        refusals = []
+        for key, limit, _ in charges:
+            refusal = self._deny_cache.refusal(key, limit, cost)
+            if refusal is None:
+                return None
+            refusals.append(refusal)
+        return self._most_telling(tier, cost, scopes, refusals)
 
     def _learn(self, key: str, verdict: Verdict, asked_ns: int) -> None:
         """Remember what the store will refuse until time has passed."""
@@ -227,18 +241,13 @@ class RateLimiter:
                 return _unlimited(tier, cost)
             if on_outage == "closed":  # shown as a bucket that is empty
                 return Decision(False, limit, now_us + limit.capacity_us, now_us, tier, "none", cost, policy)
-        # tuple.__new__ is what Decision() calls, at half the price: this is done for every request
-        return tuple.__new__(Decision, (allowed, limit, arrival_us, now_us, tier, backend, cost, policy))
+        return Decision(allowed, limit, arrival_us, now_us, tier, backend, cost, policy)
 
-    def _most_telling(
-        self, tier: str, cost: int, scopes: Sequence[Scope], verdicts: Sequence[Verdict | None]
-    ) -> Decision:
+    def _most_telling(self, tier: str, cost: int, scopes: Sequence[Scope], verdicts: Sequence[Verdict]) -> Decision:
         """Of those that refuse the one that takes longest to come back, else the one with the fewest requests left."""
         policies = [TIER_POLICY, *(scope.name for scope in scopes)]
         decisions = [
-            self._decision(tier, cost, verdict, policy)
-            for policy, verdict in zip(policies, verdicts, strict=True)
-            if verdict is not None
+            self._decision(tier, cost, verdict, policy) for policy, verdict in zip(policies, verdicts, strict=True)
         ]
         refused = [decision for decision in decisions if not decision.allowed]
         if refused:
@@ -249,7 +258,7 @@ class RateLimiter:
         limit = limit_for(identity.tier)
         if limit is None or decision.spec is None or not decision.allowed:
             return []
-        return self._charges(identity, limit, decision.cost, scopes)
+        return _charges(identity, limit, decision.cost, scopes)
 
     # --- in need -----------------------------------------------------------------------------------------------------
 
@@ -262,9 +271,8 @@ class RateLimiter:
             limit = _FALLBACK_LIMIT
         if limit is None:
             return _unlimited(identity.tier, cost)
-        key = f"{identity.digest}:{identity.tier}"
-        allowed, arrival_us, now_us, share, backend = self._last_resort.take_one(key, limit, cost)
-        return Decision(allowed, share, arrival_us, now_us, identity.tier, backend, cost)
+        verdict = self._last_resort.take_one(identity.bucket, limit, cost)
+        return self._decision(identity.tier, cost, verdict, TIER_POLICY)
 
     def _log_quietly(self, event: str, error: Exception) -> None:
         """At most once a minute: a fault that every request meets must not fill the disk."""
@@ -275,6 +283,11 @@ class RateLimiter:
 
 
 # --- small things ---------------------------------------------------------------------------------------------------
+
+
+def _charges(identity: Identity, limit: Limit, cost: int, scopes: Sequence[Scope]) -> list[Charge]:
+    bucket = identity.bucket
+    return [Charge(bucket, limit, cost), *(Charge(f"{bucket}:{scope.name}", scope.limit, cost) for scope in scopes)]
 
 
 def _unlimited(tier: str, cost: int) -> Decision:

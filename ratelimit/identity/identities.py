@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
 
@@ -28,6 +28,11 @@ class Identity:
     tier: str
     """A tier that ``tiers.limit_for`` knows."""
     key: VerifiedKey | None = None
+    bucket: str = field(init=False, compare=False)
+    """Its bucket of the tier's limit: ``{digest}:tier``. The braces put all buckets of a client in one Cluster slot."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "bucket", f"{{{self.digest}}}:{self.tier}")
 
     @classmethod
     def of(cls, name: str, tier: str = RateLimitTier.API_KEY) -> Identity:

@@ -27,13 +27,14 @@ def build_store() -> Store:
             conf.memory_keys,
             conf.expected_processes,
             on_first_use=lambda store: announce(store, "", store.name, reason),
+            stands_in=reason == "no_cache",
         )
     from ratelimit.stores.redis import RedisStore
 
     return FallbackStore(
-        RedisStore(cache, conf.read_timeout_seconds, conf.connect_timeout_seconds),
+        RedisStore(cache, conf.read_timeout_seconds, conf.connect_timeout_seconds, f"{conf.key_prefix}:"),
         MemoryStore(conf.memory_keys, conf.expected_processes),
-        f"{conf.key_prefix}:{{probe}}",
+        "{probe}",
         conf.probe_interval_seconds,
     )
 

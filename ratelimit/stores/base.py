@@ -33,6 +33,9 @@ class Verdict(NamedTuple):
 class Store(Protocol):
     """Keeps buckets and decides atomically. Every method may raise StoreError and nothing else.
 
+    A key is the name that a bucket has within the limiter (``{digest}:tier``, ``{digest}:tier:scope``). A store that
+    shares its server with others puts a prefix before it, which nobody else sees.
+
     ``name`` is the backend that decides when all is well; a verdict of another one was made during an outage.
     Keys are ASCII without spaces, at most 300 characters.
     """

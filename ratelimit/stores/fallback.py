@@ -1,7 +1,8 @@
 """Redis while it answers, this process's memory while it does not: the breaker between them.
 
 The first failure opens the breaker. From then on no request connects or waits: memory decides at once, and a thread
-beside the requests asks Redis once a second. Its first answer closes the breaker, and what memory knew is dropped.
+beside the requests asks Redis once a second. Its first answer closes the breaker. What memory knows stays: buckets
+refill by themselves, and a Redis that comes and goes every second would else hand out a full one each time.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from ratelimit.stores.memory import MemoryStore
 
 logger = logging.getLogger(__name__)
 
+_AS_WANTED = frozenset({"first_use", "recovered", "locmem"})
 _PROBE_LIMIT = Limit(10_000, window_seconds=1)  # its bucket is full again, and gone, after a millisecond
 
 Question = TypeVarTuple("Question")
@@ -56,7 +58,17 @@ class FallbackStore:
         return self._current
 
     def take_one(self, key: str, limit: Limit, cost: int = 1) -> Verdict:
-        return self._ask(self._primary.take_one, self._memory.take_one, key, limit, cost)
+        # _ask, written out for the path of almost every request
+        if self._current != "memory":
+            try:
+                verdict = self._primary.take_one(key, limit, cost)
+            except StoreError as error:
+                self._lose(error.reason)
+            else:
+                if not self._current:
+                    self._begin()
+                return verdict
+        return self._memory.take_one(key, limit, cost)
 
     def take(self, charges: Sequence[Charge]) -> list[Verdict]:
         return self._ask(self._primary.take, self._memory.take, charges)
@@ -160,7 +172,6 @@ class FallbackStore:
             if end.is_set():
                 return
             self._current = self.name
-            self._memory.clear()
             announce(self, self._memory.name, self.name, "recovered")
 
     def _probe(self, end: Event) -> None:
@@ -185,6 +196,6 @@ class FallbackStore:
 
 def announce(store: Store, previous: str, current: str, reason: str) -> None:
     """One log line and one signal for one change. It is a warning wherever Redis was wanted and does not decide."""
-    level = logging.INFO if current == store.name else logging.WARNING
+    level = logging.INFO if reason in _AS_WANTED else logging.WARNING
     logger.log(level, "rate limit backend changed: %s -> %s (%s)", previous or "none", current, reason)
     backend_changed.send_robust(sender=type(store), previous=previous, current=current, reason=reason)

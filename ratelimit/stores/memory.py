@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from threading import Lock
 from time import monotonic_ns
@@ -15,7 +14,11 @@ _SHARES_KEPT = 1_000
 
 
 class MemoryStore:
-    """At most ``max_keys`` buckets; the least recently asked for goes first. Any number of threads may use it.
+    """At most ``max_keys`` buckets; those asked for longest ago go first. Any number of threads may use it.
+
+    Buckets are kept in two generations of half as many. What is asked for moves to the young one; when that is full the
+    old one is dropped and the young one takes its place. So at least the ``max_keys // 2`` buckets asked for last are
+    there always, which is what exact order would give for twice the time and a third more memory.
 
     As a process decides alone here, it applies its share of each limit, of which there are ``processes``.
 
@@ -23,8 +26,9 @@ class MemoryStore:
     They gain nothing: each of their addresses comes with a full bucket anyway. Being refused counts as being asked
     for, so nobody gets free by trying on.
 
-    ``clock_ns`` is monotonic. ``on_first_use`` is called before a process's first decision. None of the methods raises
-    or waits; the async ones never suspend.
+    ``stands_in`` says that a store for all processes was wanted and cannot be had. ``clock_ns`` is monotonic.
+    ``on_first_use`` is called before a process's first decision. None of the methods raises or waits; the async ones
+    never suspend.
     """
 
     name = "memory"
@@ -35,19 +39,23 @@ class MemoryStore:
         processes: int = 1,
         clock_ns: Callable[[], int] = monotonic_ns,
         on_first_use: Callable[[MemoryStore], None] | None = None,
+        *,
+        stands_in: bool = False,
     ) -> None:
-        self._max_keys = max_keys
+        self.stands_in = stands_in
+        self._half = max(max_keys // 2, 1)
         self._processes = processes
         self._clock_ns = clock_ns
         self._on_first_use = on_first_use
         self._is_new = on_first_use is not None
         self._lock = Lock()
-        self._arrivals: OrderedDict[str, int] = OrderedDict()
+        self._young: dict[str, int] = {}
+        self._old: dict[str, int] = {}
         self._shares: dict[int, tuple[Limit, Limit]] = {}
         tell_after_fork(self)
 
     def __len__(self) -> int:
-        return len(self._arrivals)
+        return len(self._young) + len(self._old)
 
     def take_one(self, key: str, limit: Limit, cost: int = 1) -> Verdict:
         if self._is_new:
@@ -55,13 +63,25 @@ class MemoryStore:
         if self._processes > 1:
             limit = self._share_of(limit)
         now_us = self._clock_ns() // 1000
+        empty_us = now_us + limit.capacity_us
         with self._lock:
-            arrivals = self._arrivals
-            allowed, arrival_us, _ = take(arrivals.get(key, 0), now_us, limit, cost)
-            arrivals[key] = arrival_us
-            arrivals.move_to_end(key)
-            if len(arrivals) > self._max_keys:
-                arrivals.popitem(last=False)
+            # bucket.take and _keep, written out: calling them is a third of what a decision here costs
+            young = self._young
+            arrival_us = young.get(key)
+            if arrival_us is None:
+                arrival_us = self._old.pop(key, 0)
+                if len(young) >= self._half:
+                    self._age()
+                    young = self._young
+            if arrival_us < now_us:
+                arrival_us = now_us
+            elif arrival_us > empty_us:
+                arrival_us = empty_us
+            after_us = arrival_us + cost * limit.interval_us
+            allowed = after_us <= empty_us
+            if allowed:
+                arrival_us = after_us
+            young[key] = arrival_us
         # tuple.__new__ is what Verdict() calls, at half the price: this is done for every request
         return tuple.__new__(Verdict, (allowed, arrival_us, now_us, limit, "memory"))
 
@@ -96,8 +116,9 @@ class MemoryStore:
         now_us = self._clock_ns() // 1000
         with self._lock:
             for key, limit, cost in charges:
-                if key in self._arrivals:
-                    self._keep(key, give_back(self._arrivals[key], now_us, self._share_of(limit), cost))
+                arrival_us = self._arrival(key)
+                if arrival_us > now_us:
+                    self._keep(key, give_back(arrival_us, now_us, self._share_of(limit), cost))
 
     async def arefund(self, charges: Sequence[Charge], backend: str) -> None:
         self.refund(charges, backend)
@@ -105,19 +126,19 @@ class MemoryStore:
     def reset(self, keys: Sequence[str]) -> int:
         now_us = self._clock_ns() // 1000
         with self._lock:
-            return sum(self._arrivals.pop(key, 0) > now_us for key in keys)
+            return sum(max(self._young.pop(key, 0), self._old.pop(key, 0)) > now_us for key in keys)
 
     def clear(self) -> None:
         """Forget every bucket."""
         with self._lock:
-            self._arrivals = OrderedDict()
+            self._young, self._old = {}, {}
 
     def close(self) -> None:
         self.clear()
 
     def after_fork(self) -> None:
         self._lock = Lock()
-        self._arrivals = OrderedDict()
+        self._young, self._old = {}, {}
         self._is_new = self._on_first_use is not None
 
     def _begin(self) -> None:
@@ -129,14 +150,20 @@ class MemoryStore:
     def _look(self, charge: Charge, now_us: int) -> Verdict:
         """Whether the tokens are there, and the arrival time as it is."""
         limit = self._share_of(charge.limit)
-        arrival_us = take(self._arrivals.get(charge.key, 0), now_us, limit, cost=0).arrival_us
+        arrival_us = take(self._arrival(charge.key), now_us, limit, cost=0).arrival_us
         return Verdict(take(arrival_us, now_us, limit, charge.cost).allowed, arrival_us, now_us, limit, self.name)
 
     def _keep(self, key: str, arrival_us: int) -> None:
-        self._arrivals[key] = arrival_us
-        self._arrivals.move_to_end(key)
-        if len(self._arrivals) > self._max_keys:
-            self._arrivals.popitem(last=False)
+        self._old.pop(key, None)
+        if key not in self._young and len(self._young) >= self._half:
+            self._age()
+        self._young[key] = arrival_us
+
+    def _arrival(self, key: str) -> int:
+        return self._young.get(key) or self._old.get(key, 0)
+
+    def _age(self) -> None:
+        self._young, self._old = {}, self._young
 
     def _share_of(self, limit: Limit) -> Limit:
         """By identity, as hashing a limit takes longer than deciding; the limit is kept, so its id stays its own."""

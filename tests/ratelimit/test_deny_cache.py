@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ratelimit.bucket import SECOND, Limit, take
@@ -29,7 +29,7 @@ class Clock:
         self.ns += int(microseconds * 1000)
 
 
-def exhausted(clock: Clock, most_keys: int = 100, *, limit: Limit = LIMIT, missing_us: int = 1) -> DenyCache:
+def exhausted(clock: Clock, most_keys: int = 100, *, limit: Limit = LIMIT, missing_us: int = 2) -> DenyCache:
     """One that knows of bucket ``k`` that it lacks ``missing_us`` of a token."""
     cache = DenyCache(most_keys, clock)
     cache.remember("k", STORE_NOW + limit.capacity_us - limit.interval_us + missing_us, STORE_NOW, clock())
@@ -56,7 +56,26 @@ def test_the_refusal_tells_how_it_stands_now() -> None:
     refusal = cache.refusal("k", LIMIT, 1)
     assert refusal is not None
     assert refusal.arrival_us == STORE_NOW + LIMIT.capacity_us
-    assert refusal.now_us in (STORE_NOW + 1024, STORE_NOW + 1025)
+    assert refusal.now_us == STORE_NOW + 1024
+
+
+def test_the_wait_it_tells_is_never_too_short() -> None:
+    """The store answered somewhere between question and answer; told is what its answer said when it came."""
+    clock = Clock()
+    cache = DenyCache(1, clock)
+    asked_ns = clock()
+    clock.advance(40_000)
+    cache.remember("k", STORE_NOW + LIMIT.capacity_us, STORE_NOW, asked_ns)
+    clock.advance(300_000)
+    refusal = cache.refusal("k", LIMIT, 1)
+    assert refusal is not None
+    assert refusal.now_us == STORE_NOW + 300_000
+
+
+def test_a_bucket_beyond_a_lowered_limit_is_told_as_empty() -> None:
+    refusal = exhausted(Clock(), missing_us=T).refusal("k", Limit(10, 1), 1)
+    assert refusal is not None
+    assert refusal.arrival_us - refusal.now_us == Limit(10, 1).capacity_us
 
 
 def test_each_cost_is_answered_for_itself() -> None:
@@ -94,6 +113,19 @@ def test_what_was_forgotten_is_asked_again() -> None:
     assert cache.refusal("k", LIMIT, 1) is None
 
 
+def test_an_answer_that_was_under_way_when_a_bucket_was_forgotten_is_not_remembered() -> None:
+    clock = Clock()
+    cache = DenyCache(1, clock)
+    asked_ns = clock()
+    clock.advance(10)
+    cache.forget(["k"])
+    cache.remember("k", STORE_NOW + LIMIT.capacity_us, STORE_NOW, asked_ns)
+    assert cache.refusal("k", LIMIT, 1) is None
+    clock.advance(10)
+    cache.remember("k", STORE_NOW + LIMIT.capacity_us, STORE_NOW, clock())
+    assert cache.refusal("k", LIMIT, 1) is not None
+
+
 def test_it_is_bounded_and_the_oldest_goes_first() -> None:
     clock = Clock()
     cache = exhausted(clock, most_keys=3)
@@ -125,19 +157,22 @@ def test_threads_may_share_it() -> None:
     assert len(cache) <= 50
 
 
+@settings(max_examples=500)
+@example(LIMIT, -1_900, 0, 0, [SECOND, SECOND], -500, 500, 1)  # the clocks drift apart as fast as they may
+@example(LIMIT, -90_000, 100_000, 0, [SECOND], 0, 0, 1)  # the question was long under way
 @given(
     limit=st.builds(Limit, st.integers(1, 5_000), st.integers(1, 3600), st.integers(0, 50)),
-    fill=st.floats(0, 1),
+    short_us=st.integers(-3_000, 3_000),
     there_us=st.integers(0, 100_000),
     back_us=st.integers(0, 100_000),
-    pauses=st.lists(st.integers(0, SECOND), max_size=6),
+    pauses=st.lists(st.integers(0, SECOND), min_size=1, max_size=6),
     ours_ppm=st.integers(-500, 500),
     theirs_ppm=st.integers(-500, 500),
     cost=st.integers(1, 60),
 )
 def test_whatever_the_network_and_the_clocks_do_nothing_is_refused_that_the_store_would_admit(
     limit: Limit,
-    fill: float,
+    short_us: int,
     there_us: int,
     back_us: int,
     pauses: list[int],
@@ -145,7 +180,10 @@ def test_whatever_the_network_and_the_clocks_do_nothing_is_refused_that_the_stor
     theirs_ppm: int,
     cost: int,
 ) -> None:
-    """True time passes, either clock is up to 500 ppm fast or slow (what NTP slews), and messages take their time."""
+    """True time passes, either clock is up to 500 ppm fast or slow (what NTP slews), and messages take their time.
+
+    The tokens are there ``short_us`` after the last pause, by the store's clock: where an error would show.
+    """
     ours, store_us = Clock(), float(STORE_NOW)
 
     def pass_time(true_us: int) -> None:
@@ -153,7 +191,8 @@ def test_whatever_the_network_and_the_clocks_do_nothing_is_refused_that_the_stor
         ours.advance(true_us * (1 + ours_ppm / 1e6))
         store_us += true_us * (1 + theirs_ppm / 1e6)
 
-    arrival_us = STORE_NOW + there_us + int(limit.capacity_us * fill)
+    passing_us = (there_us + back_us + sum(pauses)) * (1 + theirs_ppm / 1e6)
+    arrival_us = int(store_us + passing_us) + short_us + limit.capacity_us - cost * limit.interval_us
     asked_ns = ours()
     pass_time(there_us)
     cache = DenyCache(1, ours)
@@ -162,5 +201,6 @@ def test_whatever_the_network_and_the_clocks_do_nothing_is_refused_that_the_stor
     cache.remember("k", arrival_us, answered_us, asked_ns)
     for pause in pauses:
         pass_time(pause)
-        if cache.refusal("k", limit, cost) is not None:
+        refusal = cache.refusal("k", limit, cost)
+        if refusal is not None:
             assert not take(arrival_us, int(store_us), limit, cost).allowed

@@ -18,13 +18,14 @@ from ratelimit.errors import StoreError, UnknownTierError
 from ratelimit.identity import Identity
 from ratelimit.limiter import RateLimiter, Scope, get_rate_limiter
 from ratelimit.signals import request_checked
+from ratelimit.stores import build_store
 from ratelimit.stores.base import Charge, Verdict
 from ratelimit.stores.memory import MemoryStore
 
 ANYBODY = Identity("address", "0a" * 16, "anonymous")
 SOMEBODY_ELSE = Identity("address", "0b" * 16, "anonymous")
 ROOT = Identity("user", "0c" * 16, "admin")
-KEY = f"rate_limit:{{{ANYBODY.digest}}}:anonymous"
+KEY = f"{{{ANYBODY.digest}}}:anonymous"
 SEARCH = Scope("search", Limit(2, 60))
 EXPORT = Scope("export", Limit(1, 3600))
 
@@ -173,14 +174,6 @@ def test_buckets_are_named_by_tier_and_share_a_slot(limiter: RateLimiter, store:
     assert seen == [KEY, f"{KEY}:search"]
 
 
-def test_the_key_prefix_is_a_setting(settings: Any, store: SharedStore) -> None:
-    settings.RATELIMIT_KEY_PREFIX = "shop"
-    charges = RateLimiter(store)._charges(ANYBODY, Limit(5), 1, [SEARCH])
-    assert [charge.key for charge in charges] == [
-        f"shop:{{{ANYBODY.digest}}}:anonymous{end}" for end in ("", ":search")
-    ]
-
-
 def test_an_unlimited_tier_costs_no_round_trip(check: Check, store: SharedStore) -> None:
     assert admitted(check, 500, ROOT, cost=1_000, scopes=[EXPORT]) == 500
     assert store.asked == []
@@ -293,6 +286,22 @@ def test_a_reset_is_felt_at_once(check: Check, limiter: RateLimiter) -> None:
     assert admitted(check, 101) == 100
 
 
+def test_an_awaited_refund_is_felt_at_once(check: Check, limiter: RateLimiter) -> None:
+    decision = check(ANYBODY, 100)
+    assert not check(ANYBODY).allowed
+    asyncio.run(limiter.arefund(ANYBODY, decision))
+    assert check(ANYBODY, 100).allowed
+
+
+def test_a_scope_that_refuses_longer_is_told_although_the_tier_is_known_to_be_empty(check: Check, clock: Clock) -> None:
+    """What is known of one bucket only is not the whole answer."""
+    assert check(ANYBODY, 1, [EXPORT]).allowed
+    clock.advance(3)  # what was known of the scope is too old to be used
+    assert admitted(check, 101) == 100
+    decision = check(ANYBODY, 1, [EXPORT])
+    assert (decision.policy, decision.retry_after_seconds) == ("export", pytest.approx(3597))
+
+
 def test_another_tier_is_another_bucket(check: Check) -> None:
     assert admitted(check, 101) == 100
     assert check(Identity("address", ANYBODY.digest, "api_key")).allowed
@@ -378,14 +387,30 @@ def test_each_process_admits_its_share_and_shows_it(check: Check, store: SharedS
     assert admitted(check, 50) == 24
 
 
-def test_closed_refuses(settings: Any, store: SharedStore) -> None:
+@pytest.mark.parametrize(("cost", "scopes"), [(1, ()), (3, ()), (1, (SEARCH,)), (7, (SEARCH, EXPORT))])
+@pytest.mark.parametrize("is_async", [False, True])
+def test_closed_refuses(settings: Any, store: SharedStore, cost: int, scopes: Any, is_async: bool) -> None:
     settings.RATELIMIT_ON_OUTAGE = {"anonymous": "closed"}
     limiter = RateLimiter(store)
     assert limiter.check(ANYBODY).allowed
     store.is_away = True
-    decision = limiter.check(ANYBODY)
+    decision = asyncio.run(limiter.acheck(ANYBODY, cost, scopes)) if is_async else limiter.check(ANYBODY, cost, scopes)
     assert (decision.allowed, decision.remaining, decision.backend) == (False, 0, "none")
     assert decision.retry_after_seconds > 0
+
+
+def test_closed_refuses_too_where_no_cache_can_be_had_or_the_store_breaks(settings: Any, clock: Clock) -> None:
+    settings.RATELIMIT_ON_OUTAGE = {"anonymous": "closed", "api_key": "local"}
+    settings.RATELIMIT_CACHE = "nowhere"
+    for limiter in (RateLimiter(build_store()), RateLimiter(BrokenStore(clock))):
+        assert not limiter.check(ANYBODY).allowed
+        assert not asyncio.run(limiter.acheck(ANYBODY)).allowed
+        assert limiter.check(Identity("user", "0d" * 16, "api_key")).allowed
+
+
+def test_closed_is_for_an_outage_and_not_for_memory_that_was_wanted(settings: Any, clock: Clock) -> None:
+    settings.RATELIMIT_ON_OUTAGE = {"anonymous": "closed"}
+    assert RateLimiter(MemoryStore(100, 1, clock)).check(ANYBODY).allowed
 
 
 def test_open_admits_without_a_promise(settings: Any, store: SharedStore) -> None:

@@ -53,6 +53,10 @@ class OrdinaryClients:
         except (*_FAILURES, TypeError) as error:  # TypeError: an answer that is no list of numbers
             raise StoreError(reason_of(error)) from error
 
+    def run_one(self, key: str, capacity_us: int, added_us: int) -> list[int]:
+        """``run`` for a single key."""
+        return self.run((key,), (capacity_us, added_us))
+
     async def arun(self, keys: Sequence[str], numbers: Sequence[int]) -> list[int]:
         """As ``run``, in a thread: these clients have no counterpart that could be built from them."""
         return await asyncio.to_thread(self.run, keys, numbers)

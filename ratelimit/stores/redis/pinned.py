@@ -18,15 +18,25 @@ import struct
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 
 from redis.connection import AbstractConnection
 
 from ratelimit.errors import StoreError
 from ratelimit.stores.forks import tell_after_fork
 from ratelimit.stores.redis.reasons import reason_of, word_of
-from ratelimit.stores.redis.wire import deletion, in_full, is_whole, numbers_in, script_call
+from ratelimit.stores.redis.wire import (
+    deletion,
+    in_full,
+    is_whole,
+    numbers_in,
+    script_call,
+    script_call_of_one,
+    three_numbers_in,
+)
 
+_Answer = TypeVar("_Answer")
+_ERROR = ord("-")
 _READ_BYTES = 4096
 _LONGEST_REPLY = 64 * 1024  # of 100 keys it is below 4 KiB
 _ESTABLISHED = b"\x01"  # the first byte of Linux's struct tcp_info
@@ -46,14 +56,24 @@ class PinnedConnections:
 
     def run(self, keys: Sequence[str], numbers: Sequence[int]) -> list[int]:
         """The script's answer; see take.lua."""
-        call = script_call(keys, numbers)
-        line = self._line()
         lines = 2 + 2 * len(keys)
+        return self._ask(script_call(keys, numbers), lines, lambda reply: numbers_in(reply, lines - 1))
+
+    def run_one(self, key: str, capacity_us: int, added_us: int) -> tuple[int, int, int]:
+        """``run`` for a single key: the server's clock, 1 or 0 (it fits), the arrival time."""
+        return self._ask(script_call_of_one(key, capacity_us, added_us), 4, three_numbers_in)
+
+    def _ask(self, call: bytes, lines: int, read: Callable[[bytes], _Answer]) -> _Answer:
+        line = self._held.line
+        if line is None or not line.is_open():
+            line = self._line()
         try:
             reply = line.ask(call, lines)
-            if reply.startswith(b"-NOSCRIPT"):  # a new server, or SCRIPT FLUSH: nothing has run
-                reply = line.ask(in_full(call), lines)
-            return numbers_in(_unless_error(reply), lines - 1)
+            if reply[0] == _ERROR:
+                if reply.startswith(b"-NOSCRIPT"):  # a new server, or SCRIPT FLUSH: nothing has run
+                    reply = line.ask(in_full(call), lines)
+                _unless_error(reply)
+            return read(reply)
         except (OSError, ValueError) as error:
             self._hang_up()
             raise StoreError(reason_of(error)) from error

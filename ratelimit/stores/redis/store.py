@@ -41,6 +41,7 @@ class _Transport(Protocol):
     """How the script gets to the server. Everything raises StoreError and nothing else."""
 
     def run(self, keys: Sequence[str], numbers: Sequence[int]) -> list[int]: ...
+    def run_one(self, key: str, capacity_us: int, added_us: int) -> Sequence[int]: ...
     async def arun(self, keys: Sequence[str], numbers: Sequence[int]) -> list[int]: ...
     def delete(self, keys: Sequence[str]) -> int: ...
     def meeting_point(self, key: str) -> Hashable: ...
@@ -53,14 +54,21 @@ class RedisStore:
     The cache's pool is only read: connections are the store's own, with its own timeouts whatever CACHES says, and no
     retry. A plain pool of plain connections is what one connection per thread and one pool per event loop are built
     from; everything else (Sentinel, Cluster, sharded, fakes) is spoken to through copies of its own clients.
+
+    ``prefix`` stands before every key on the server.
     """
 
     name = "redis"
 
     def __init__(
-        self, cache: BaseCache, read_timeout_seconds: float = 0.05, connect_timeout_seconds: float = 0.25
+        self,
+        cache: BaseCache,
+        read_timeout_seconds: float = 0.05,
+        connect_timeout_seconds: float = 0.25,
+        prefix: str = "",
     ) -> None:
         self._cache = cache
+        self._prefix = prefix
         self._read_timeout_seconds = read_timeout_seconds
         self._connect_timeout_seconds = connect_timeout_seconds
         self._lock = Lock()
@@ -69,47 +77,51 @@ class RedisStore:
 
     def take_one(self, key: str, limit: Limit, cost: int = 1) -> Verdict:
         transport = self._chosen or self._transport()
-        now_us, fits, arrival_us = transport.run((key,), (limit.capacity_us, _added_us(limit, cost)))
+        added_us = cost * limit.interval_us
+        if added_us > MOST_US:
+            added_us = MOST_US
+        now_us, fits, arrival_us = transport.run_one(self._prefix + key, limit.capacity_us, added_us)
         # tuple.__new__ is what Verdict() calls, at half the price: this is done for every request
         return tuple.__new__(Verdict, (fits == 1, arrival_us, now_us, limit, "redis"))
 
     def take(self, charges: Sequence[Charge]) -> list[Verdict]:
         if not charges:
             return []
-        return _verdicts(charges, self._transport().run(*_call(charges, _added_us)))
+        return _verdicts(charges, self._transport().run(*self._call(charges, _added_us)))
 
     async def atake(self, charges: Sequence[Charge]) -> list[Verdict]:
         if not charges:
             return []
-        return _verdicts(charges, await self._transport().arun(*_call(charges, _added_us)))
+        return _verdicts(charges, await self._transport().arun(*self._call(charges, _added_us)))
 
     def peek(self, charges: Sequence[Charge]) -> list[Verdict]:
         """As promised, but where keys live on different servers (Cluster, sharded) each slot or server is asked."""
         transport = self._transport()
         groups: dict[Hashable, list[Charge]] = {}
         for charge in charges:
-            groups.setdefault(transport.meeting_point(charge.key), []).append(charge)
+            groups.setdefault(transport.meeting_point(self._prefix + charge.key), []).append(charge)
         seen: dict[str, Verdict] = {}
         for group in groups.values():
             for first in range(0, len(group), _KEYS_AT_ONCE):
                 some = group[first : first + _KEYS_AT_ONCE]
-                for charge, verdict in zip(some, _verdicts(some, transport.run(*_call(some, _nothing))), strict=True):
+                answer = transport.run(*self._call(some, _nothing))
+                for charge, verdict in zip(some, _verdicts(some, answer), strict=True):
                     fits = take(verdict.arrival_us, verdict.now_us, charge.limit, charge.cost).allowed
                     seen[charge.key] = verdict._replace(allowed=fits)
         return [seen[charge.key] for charge in charges]
 
     def refund(self, charges: Sequence[Charge], backend: str) -> None:
         if charges and backend == self.name:
-            self._transport().run(*_call(charges, _given_back_us))
+            self._transport().run(*self._call(charges, _given_back_us))
 
     async def arefund(self, charges: Sequence[Charge], backend: str) -> None:
         if charges and backend == self.name:
-            await self._transport().arun(*_call(charges, _given_back_us))
+            await self._transport().arun(*self._call(charges, _given_back_us))
 
     def reset(self, keys: Sequence[str]) -> int:
         transport = self._transport()
         groups: dict[Hashable, list[str]] = {}
-        for key in keys:
+        for key in (self._prefix + key for key in keys):
             groups.setdefault(transport.meeting_point(key), []).append(key)
         return sum(transport.delete(group) for group in groups.values())
 
@@ -129,6 +141,10 @@ class RedisStore:
 
     def after_fork(self) -> None:
         self._lock = Lock()
+
+    def _call(self, charges: Sequence[Charge], change: Callable[[Limit, int], int]) -> tuple[list[str], list[int]]:
+        keys = [self._prefix + charge.key for charge in charges]
+        return keys, [number for _, limit, cost in charges for number in (limit.capacity_us, change(limit, cost))]
 
     def _transport(self) -> _Transport:
         with self._lock:
@@ -172,6 +188,7 @@ class _Direct:
         self._loops = loops
         self._threads = threads
         self.run = threads.run
+        self.run_one = threads.run_one
         self.arun = loops.run
         self.delete = threads.delete
 
@@ -181,11 +198,6 @@ class _Direct:
     def close(self) -> None:
         self._threads.close()
         self._loops.close()
-
-
-def _call(charges: Sequence[Charge], change: Callable[[Limit, int], int]) -> tuple[list[str], list[int]]:
-    keys = [charge.key for charge in charges]
-    return keys, [number for _, limit, cost in charges for number in (limit.capacity_us, change(limit, cost))]
 
 
 def _added_us(limit: Limit, cost: int) -> int:

@@ -18,11 +18,13 @@ _IN_FULL = b"$4\r\nEVAL\r\n$%d\r\n%b\r\n" % (len(SCRIPT), SCRIPT)
 MOST_US = 10**15  # above every capacity there is, so that whatever costs as much never fits
 
 
+def script_call_of_one(key: str, capacity_us: int, added_us: int) -> bytes:
+    """``script_call`` for a single key, which almost every call has."""
+    return _CALL_OF_ONE % (len(key), key.encode("ascii"), _pair(capacity_us, added_us))
+
+
 def script_call(keys: Sequence[str], numbers: Sequence[int]) -> bytes:
     """EVALSHA of the script with two numbers for each key: capacity and addition in microseconds."""
-    if len(keys) == 1:
-        key = keys[0].encode("ascii")
-        return _CALL_OF_ONE % (len(key), key, _pair(*numbers))
     head = b"*%d\r\n" % (3 + len(keys) + len(numbers)) + _BY_DIGEST
     return head + _bulk(len(keys)) + b"".join(map(_bulk, keys)) + b"".join(map(_bulk, numbers))
 
@@ -62,11 +64,17 @@ def is_whole(reply: bytes, lines: int) -> bool:
     raise ValueError("neither numbers nor an error")
 
 
+def three_numbers_in(reply: bytes) -> tuple[int, int, int]:
+    """``numbers_in`` of a reply about one bucket, which almost every reply is. Raises ValueError."""
+    head, now_us, fits, arrival_us = reply.split(b"\r\n:")  # not four parts: ValueError
+    if head != b"*3":
+        raise ValueError("not the numbers expected")
+    return int(now_us), int(fits), int(arrival_us)
+
+
 def numbers_in(reply: bytes, count: int) -> list[int]:
     """The whole numbers of a flat array of ``count``. Raises ValueError."""
     parts = reply.split(b"\r\n:")
     if len(parts) != count + 1 or parts[0] != b"*%d" % count:
         raise ValueError("not the numbers expected")
-    if count == 3:  # of one bucket, which is almost always: a quarter of the loop's time
-        return [int(parts[1]), int(parts[2]), int(parts[3])]
     return [int(part) for part in parts[1:]]

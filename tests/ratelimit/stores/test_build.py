@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import redis
 from django.test import override_settings
 
 from ratelimit.bucket import Limit
@@ -58,11 +59,13 @@ def test_an_alias_that_does_not_exist_is_no_reason_to_fail(changes: list[tuple[s
 @pytest.mark.parametrize("backend", ["django_redis.cache.RedisCache", "django.core.cache.backends.redis.RedisCache"])
 def test_with_redis_memory_stands_behind_it(redis_url: str, backend: str, changes: list[tuple[str, str, str]]) -> None:
     caches = {"default": {"BACKEND": "nowhere.Cache"}, "ratelimit": {"BACKEND": backend, "LOCATION": redis_url}}
-    with override_settings(CACHES=caches, RATELIMIT_READ_TIMEOUT_SECONDS=5):
+    with override_settings(CACHES=caches, RATELIMIT_READ_TIMEOUT_SECONDS=5, RATELIMIT_KEY_PREFIX="shop"):
         store = build_store()
         assert isinstance(store, FallbackStore)
-        assert store.take_one("rate_limit:{somebody}:anonymous", SLOW).backend == "redis"
+        assert store.take_one("{somebody}:anonymous", SLOW).backend == "redis"
         store.close()
+    with redis.Redis.from_url(redis_url) as client:
+        assert client.keys("*") == [b"shop:{somebody}:anonymous"]
     assert changes == [("", "redis", "first_use")]
 
 

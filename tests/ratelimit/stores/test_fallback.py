@@ -258,13 +258,13 @@ def test_a_reset_that_cannot_be_done_is_said_so(quick: FallbackStore, primary: P
 # --- the way back ----------------------------------------------------------------------------------------------------
 
 
-def test_what_memory_knew_is_dropped(quick: FallbackStore, primary: Primary) -> None:
+def test_coming_back_hands_out_no_full_bucket_for_the_next_outage(quick: FallbackStore, primary: Primary) -> None:
     primary.failure = StoreError("refused")
     assert [quick.take_one(KEY, SLOW, 5).allowed for _ in range(2)] == [True, False]
     primary.failure = None
     until(lambda: quick.current == "redis")
     primary.failure = StoreError("refused")
-    assert quick.take_one(KEY, SLOW, 5).allowed
+    assert not quick.take_one(KEY, SLOW, 5).allowed
 
 
 def test_the_probe_ends_when_it_has_found_the_way_back(quick: FallbackStore, primary: Primary) -> None:
@@ -285,10 +285,13 @@ def test_a_primary_that_answers_only_the_probe_is_left_once_an_interval(changes:
 
     primary = Flapping()
     store = FallbackStore(primary, MemoryStore(1_000), PROBE, 0.1)
-    end = time.monotonic() + 0.55
+    end, admitted = time.monotonic() + 0.55, 0
     while time.monotonic() < end:
-        assert store.take_one(KEY, Limit(100_000, 3600)).backend == "memory"
+        verdict = store.take_one(KEY, Limit(100, 3600))
+        assert verdict.backend == "memory"
+        admitted += verdict.allowed
     store.close()
+    assert admitted == 100
     assert 3 <= sum(current == "memory" for _, current, _ in changes) <= 6
     assert primary.asked <= 6
 

@@ -43,13 +43,33 @@ def test_it_keeps_no_more_buckets_than_it_may() -> None:
     assert len(store) == 100
 
 
-def test_who_was_asked_for_least_recently_is_dropped_first() -> None:
-    store = MemoryStore(3)
-    for key in ("a", "b", "c"):
+def test_of_the_buckets_asked_for_last_half_as_many_as_it_may_keep_are_there_always() -> None:
+    for others in range(25):
+        store = MemoryStore(100)
+        for number in range(others):
+            store.take_one(f"before-{number}", SLOW)
+        store.take_one("a", SLOW, 10)
+        for number in range(49):
+            store.take([Charge(f"one-{number}", SLOW), Charge(f"other-{number}", SLOW)][: 1 + number % 2])
+            assert not store.take_one("a", SLOW).allowed  # a refusal counts: nobody gets free by trying on
+        for number in range(49):
+            store.take_one(f"last-{number}", SLOW)
+        assert not store.take_one("a", SLOW).allowed
+
+
+def test_who_was_asked_for_longest_ago_is_dropped_first() -> None:
+    store = MemoryStore(100)
+    for key in ("a", "b"):
         store.take_one(key, SLOW, 10)
-    assert not store.take_one("a", SLOW).allowed  # a refusal counts: nobody gets free by trying on
-    store.take_one("d", SLOW)
+    for number in range(100):
+        store.take_one(f"client-{number}", SLOW)
+        store.take_one("a", SLOW)
     assert [store.take_one(key, SLOW).allowed for key in ("a", "b")] == [False, True]
+
+
+def test_a_store_for_no_buckets_keeps_some_all_the_same() -> None:
+    store = MemoryStore(0)
+    assert [store.take_one("a", Limit(1, 3600)).allowed for _ in range(2)] == [True, False]
 
 
 def test_looking_keeps_nothing() -> None:

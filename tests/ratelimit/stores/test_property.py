@@ -217,7 +217,6 @@ class Buckets(RuleBasedStateMachine):
         if self.decides == "memory" or self.store.current != "memory":
             return False
         self.decides = "memory"
-        self.local.clear()
         return True
 
     def settle(self) -> None:
