@@ -26,6 +26,7 @@ TIER_POLICY = "default"
 """What the RateLimit headers call the tier's own limit; scopes go by their names."""
 _SCOPE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 _QUIET_SECONDS = 60
+_new = tuple.__new__
 _FALLBACK_LIMIT = Limit(DEFAULT_TIERS["anonymous"]["limit"], DEFAULT_TIERS["anonymous"]["window_seconds"])
 """For a tier whose own limit cannot be read."""
 
@@ -45,6 +46,14 @@ class Scope:
             raise ValueError(f"“{self.name}” cannot name a scope: write a letter, then up to 31 of a-z, 0-9, - and _.")
 
 
+class _Limits(dict[str, Limit | None]):
+    """As ``tiers.limit_for``; kept, as a limiter lives no longer than the settings it was made of."""
+
+    def __missing__(self, tier: str) -> Limit | None:
+        limit = self[tier] = limit_for(tier)
+        return limit
+
+
 class RateLimiter:
     """Decides, peeks, gives back and forgets; any number of threads and tasks may share one.
 
@@ -62,7 +71,7 @@ class RateLimiter:
         self._deny_cache = DenyCache(conf.deny_cache_keys, monotonic_ns)
         self._on_outage = conf.on_outage
         self._last_resort = MemoryStore(conf.memory_keys, conf.expected_processes)
-        self._limits: dict[str, Limit | None] = {}
+        self._limits = _Limits()
         self._quiet_until = 0.0
         tell_after_fork(self)
 
@@ -79,7 +88,7 @@ class RateLimiter:
             _require_sense(cost, scopes)
         tier = identity.tier
         try:
-            limit = self._limits[tier] if tier in self._limits else self._limit_of(tier)
+            limit = self._limits[tier]
             if limit is None:
                 decision = _unlimited(tier, cost)
             elif scopes:
@@ -91,9 +100,7 @@ class RateLimiter:
                 decision = self._ask_for_one(identity.bucket, tier, limit, cost, asked_ns)
             else:
                 allowed, arrival_us, now_us, limit, backend = self._store.take_one(identity.bucket, limit, cost)
-                decision = tuple.__new__(
-                    Decision, (allowed, limit, arrival_us, now_us, tier, backend, cost, TIER_POLICY)
-                )
+                decision = _new(Decision, (allowed, limit, arrival_us, now_us, tier, backend, cost, TIER_POLICY))
         except Exception as error:  # noqa: BLE001 - whatever breaks here must neither break the request nor let it pass
             decision = self._decide_in_need(identity, cost, error)
         if asked_ns and request_checked.receivers:
@@ -106,7 +113,7 @@ class RateLimiter:
         _require_sense(cost, scopes)
         tier = identity.tier
         try:
-            limit = self._limit_of(tier)
+            limit = self._limits[tier]
             if limit is None:
                 decision = _unlimited(tier, cost)
             else:
@@ -179,11 +186,6 @@ class RateLimiter:
 
     # --- thinking, which sync and async share ------------------------------------------------------------------------
 
-    def _limit_of(self, tier: str) -> Limit | None:
-        """As ``tiers.limit_for``; kept, as a limiter lives no longer than the settings it was made of."""
-        limit = self._limits[tier] = limit_for(tier)
-        return limit
-
     def _ask_for_one(self, bucket: str, tier: str, limit: Limit, cost: int, asked_ns: int) -> Decision:
         """Of a shared store, without lists: almost every request goes this way."""
         verdict = self._deny_cache.refusal(bucket, limit, cost)
@@ -193,8 +195,8 @@ class RateLimiter:
         allowed, arrival_us, now_us, limit, backend = verdict
         if backend == "memory" and tier in self._on_outage:
             return self._decision(tier, cost, verdict, TIER_POLICY)
-        # tuple.__new__ is what Decision() calls, at half the price: this is done for every request
-        return tuple.__new__(Decision, (allowed, limit, arrival_us, now_us, tier, backend, cost, TIER_POLICY))
+        # _new is what Decision() calls, at half the price: this is done for every request
+        return _new(Decision, (allowed, limit, arrival_us, now_us, tier, backend, cost, TIER_POLICY))
 
     def _foregone(self, tier: str, cost: int, scopes: Sequence[Scope], charges: Sequence[Charge]) -> Decision | None:
         """What is decided already, because all of these buckets are known to be exhausted; else None.

@@ -11,6 +11,7 @@ from ratelimit.stores.base import Charge, Verdict
 from ratelimit.stores.forks import tell_after_fork
 
 _SHARES_KEPT = 1_000
+_new = tuple.__new__
 
 
 class MemoryStore:
@@ -45,6 +46,7 @@ class MemoryStore:
         self.stands_in = stands_in
         self._half = max(max_keys // 2, 1)
         self._processes = processes
+        self._has_others = processes > 1
         self._clock_ns = clock_ns
         self._on_first_use = on_first_use
         self._is_new = on_first_use is not None
@@ -58,9 +60,9 @@ class MemoryStore:
         return len(self._young) + len(self._old)
 
     def take_one(self, key: str, limit: Limit, cost: int = 1) -> Verdict:
-        if self._is_new:
-            self._begin()
-        if self._processes > 1:
+        if self._is_new or self._has_others:
+            if self._is_new:
+                self._begin()
             limit = self._share_of(limit)
         now_us = self._clock_ns() // 1000
         empty_us = now_us + limit.capacity_us
@@ -82,8 +84,8 @@ class MemoryStore:
             if allowed:
                 arrival_us = after_us
             young[key] = arrival_us
-        # tuple.__new__ is what Verdict() calls, at half the price: this is done for every request
-        return tuple.__new__(Verdict, (allowed, arrival_us, now_us, limit, "memory"))
+        # _new is what Verdict() calls, at half the price: this is done for every request
+        return _new(Verdict, (allowed, arrival_us, now_us, limit, "memory"))
 
     def take(self, charges: Sequence[Charge]) -> list[Verdict]:
         if len(charges) == 1:
