@@ -16,8 +16,8 @@ from django.core.cache import InvalidCacheBackendError, caches
 from django.core.checks import CheckMessage
 from django.utils.module_loading import import_string
 
-from ratelimit.conf import RateLimitSettings, conf
-from ratelimit.errors import InvalidLimitError
+from ratelimit.conf import RateLimitSettings, as_written, conf
+from ratelimit.errors import InvalidLimitError, UnusableNumberError
 from ratelimit.middleware import RateLimitMiddleware
 from ratelimit.proxies import TrustedProxies
 from ratelimit.tiers import known_tiers
@@ -35,7 +35,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "probe_interval_seconds": (0.05, 60),
     "refresh_seconds": (0, 3.5),  # believed for 1.5 s longer, so that changes take effect within 5 s; 0 is for tests
     "memory_keys": (1_000, 10_000_000),
-    "deny_cache_keys": (0, 10_000_000),
+    "deny_cache_keys": (1, 10_000_000),
     "ipv6_prefix": (32, 128),
 }
 
@@ -69,8 +69,10 @@ def check_deployment(**_: Any) -> list[CheckMessage]:
 def _unreadable() -> Iterator[CheckMessage]:
     for setting, name in _NAMES.items():
         try:
-            getattr(conf, name)
-        except (TypeError, ValueError, AttributeError) as error:
+            getattr(as_written, name)
+        except UnusableNumberError:
+            continue  # see _ranges
+        except Exception as error:  # noqa: BLE001 - a setting may be any object, and its conversion raise anything
             yield checks.Error(
                 f"{setting} has the wrong type: {error}.",
                 hint="docs/reference/ratelimit.md shows what each setting is.",
@@ -177,7 +179,10 @@ def _ranges() -> Iterator[CheckMessage]:
         least, most = _RANGES.get(name, (None, None))
         if least is None or most is None:
             continue
-        value = getattr(conf, name)
+        try:
+            value = getattr(as_written, name)
+        except UnusableNumberError as error:
+            value = error.number
         if not least <= value <= most:
             yield checks.Error(
                 f"{setting} is {value:g}.",

@@ -289,6 +289,32 @@ def test_a_broken_store_neither_breaks_requests_nor_lets_them_pass(ask: Ask, mon
     assert all(map(is_limited, responses))
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("EXPECTED_PROCESSES", "many"), ("ON_OUTAGE", "local"), ("EXEMPT_PATHS", True), ("EXEMPT_PATHS", [None]),
+        ("EXEMPT_PATHS", "/"), ("MEMORY_KEYS", "lots"), ("MEMORY_KEYS", 0), ("DENY_CACHE_KEYS", None), ("CACHE", 5),
+        ("SECRET", None), ("KEY_PREFIX", None), ("IPV6_PREFIX", "wide"), ("TRUSTED_PROXIES", [5]), ("DENIED_VIEW", 5),
+        ("REFRESH_SECONDS", "often"), ("READ_TIMEOUT_SECONDS", []),
+    ],
+)  # fmt: skip
+def test_a_setting_that_cannot_be_meant_neither_breaks_requests_nor_lets_them_pass(
+    project: Any, ask: Ask, name: str, value: object
+) -> None:
+    setattr(project, f"RATELIMIT_{name}", value)
+    responses = [ask() for _ in range(5)]
+    assert [response.status_code for response in responses] == [200, 200, 200, 429, 429]
+    assert all(map(is_limited, responses))
+
+
+@pytest.mark.parametrize("tiers", [None, {"anonymous": {"limit": 0}}, {"anonymous": 5}])
+def test_tiers_that_cannot_be_meant_leave_the_default_limit(project: Any, ask: Ask, tiers: object) -> None:
+    project.RATELIMIT_TIERS = tiers
+    response = ask()
+    assert response.status_code == 200
+    assert response["X-RateLimit-Limit"] == "100"
+
+
 def test_an_identity_that_cannot_be_told_counts_by_address(
     ask: Ask, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
