@@ -104,18 +104,26 @@ class _Exempt(NamedTuple):
     paths: frozenset[str]
     prefixes: tuple[str, ...]
     static: tuple[str, ...]
-    """STATIC_URL, unless another host serves it or it is the root, which would exempt everything."""
 
 
 @settled
 def _exempt() -> _Exempt:
     listed = conf.exempt_paths
-    static = urlsplit(settings.STATIC_URL or "")
     return _Exempt(
         paths=frozenset(path for path in listed if not path.endswith("*")),
         prefixes=tuple(path[:-1] for path in listed if path.endswith("*") and path.startswith("/")),
-        static=(static.path,) if static.path.strip("/") and not static.netloc else (),
+        static=_static(),
     )
+
+
+def _static() -> tuple[str, ...]:
+    """STATIC_URL, unless another host serves it or it is the root, which would exempt everything."""
+    try:
+        url = urlsplit(settings.STATIC_URL or "")
+    except (AttributeError, TypeError, ValueError):
+        logger.exception("STATIC_URL is no URL, so that static files are limited")
+        return ()
+    return (url.path,) if url.path.strip("/") and not url.netloc else ()
 
 
 @settled

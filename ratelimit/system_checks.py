@@ -131,9 +131,11 @@ def _cache() -> Iterator[CheckMessage]:
         return
     try:
         caches[conf.cache]
-    except (ImportError, InvalidCacheBackendError) as error:
+    except Exception as error:  # noqa: BLE001 - a cache may do anything to make itself
+        # what others raise may say an address with a password in it
+        reason = error if isinstance(error, ImportError | InvalidCacheBackendError) else type(error).__name__
         yield checks.Error(
-            f"The cache “{conf.cache}” cannot be made: {error}.",
+            f"The cache “{conf.cache}” cannot be made: {reason}.",
             hint="Correct its BACKEND in CACHES.",
             id="ratelimit.E004",
         )

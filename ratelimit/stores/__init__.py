@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+
 from django.core.cache import caches
-from django.core.cache.backends.base import BaseCache, InvalidCacheBackendError
+from django.core.cache.backends.base import BaseCache
 from django.core.cache.backends.locmem import LocMemCache
 
 from ratelimit.conf import conf
 from ratelimit.stores.base import Store
 from ratelimit.stores.fallback import FallbackStore, announce
 from ratelimit.stores.memory import MemoryStore
+
+logger = logging.getLogger(__name__)
 
 __all__ = ["build_store", "eviction_policy"]
 
@@ -54,7 +58,9 @@ def eviction_policy() -> str:
 def _cache() -> BaseCache | None:
     try:
         return caches[conf.cache]
-    except (InvalidCacheBackendError, ImportError):
+    except Exception as error:  # noqa: BLE001 - a cache may do anything to make itself, and no request may fail for it
+        # its words may be an address with a password in it
+        logger.error("The cache “%s” cannot be made (%s).", conf.cache, type(error).__name__)  # noqa: TRY400 - as above
         return None
 
 

@@ -56,7 +56,7 @@ def test_it_is_told_once_until_a_setting_changes(settings: Any, caplog: pytest.L
     assert len(caplog.records) == 3
 
 
-def test_a_secret_that_is_none_is_not_told(settings: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_secret_of_the_wrong_type_is_not_told(settings: Any, caplog: pytest.LogCaptureFixture) -> None:
     settings.RATELIMIT_SECRET = [b"the secret itself"]
     assert conf.secret == project.SECRET_KEY
     assert "the secret itself" not in caplog.text

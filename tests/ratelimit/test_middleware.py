@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from typing import Any, NoReturn, Protocol
 
 import pytest
+from django.core.cache.backends.base import BaseCache
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
 from django.test import AsyncClient, Client, RequestFactory
@@ -305,6 +306,24 @@ def test_a_setting_that_cannot_be_meant_neither_breaks_requests_nor_lets_them_pa
     responses = [ask() for _ in range(5)]
     assert [response.status_code for response in responses] == [200, 200, 200, 429, 429]
     assert all(map(is_limited, responses))
+
+
+class BrokenCache(BaseCache):
+    """Raises what no cache should."""
+
+    def __init__(self, *_: object) -> None:
+        raise RuntimeError("a bug")
+
+
+def test_a_cache_that_cannot_be_made_neither_breaks_requests_nor_lets_them_pass(project: Any, ask: Ask) -> None:
+    project.CACHES = {"default": {"BACKEND": f"{__name__}.BrokenCache"}}
+    assert [ask().status_code for _ in range(5)] == [200, 200, 200, 429, 429]
+
+
+@pytest.mark.parametrize("url", ["http://[", 5])
+def test_a_static_url_that_is_none_exempts_nothing(project: Any, ask: Ask, url: object) -> None:
+    project.STATIC_URL = url
+    assert [ask().status_code for _ in range(5)] == [200, 200, 200, 429, 429]
 
 
 @pytest.mark.parametrize("tiers", [None, {"anonymous": {"limit": 0}}, {"anonymous": 5}])

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.middleware import AuthenticationMiddleware
+from django.core.cache.backends.base import BaseCache
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 
@@ -21,6 +22,13 @@ REDIS = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": "redis://127.0.
 
 class DerivedAuthentication(AuthenticationMiddleware):
     """A project's own."""
+
+
+class BrokenCache(BaseCache):
+    """Raises what no cache should."""
+
+    def __init__(self, *_: object) -> None:
+        raise RuntimeError("a bug")
 
 
 class DerivedLimit(RateLimitMiddleware):
@@ -100,8 +108,9 @@ def test_e004_a_cache_that_does_not_exist(settings: Any) -> None:
     assert found() == ["E004"]
 
 
-def test_e004_a_cache_that_cannot_be_made(settings: Any) -> None:
-    settings.CACHES = {"default": {"BACKEND": "nowhere.Cache"}}
+@pytest.mark.parametrize("backend", ["nowhere.Cache", f"{__name__}.BrokenCache"])
+def test_e004_a_cache_that_cannot_be_made(settings: Any, backend: str) -> None:
+    settings.CACHES = {"default": {"BACKEND": backend}}
     assert found() == ["E004"]
 
 
