@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from difflib import get_close_matches
 from typing import Any
 
 from django.conf import settings
@@ -20,7 +21,7 @@ from ratelimit.conf import RateLimitSettings, as_written, conf
 from ratelimit.errors import InvalidLimitError, UnusableNumberError
 from ratelimit.middleware import RateLimitMiddleware
 from ratelimit.proxies import TrustedProxies
-from ratelimit.tiers import known_tiers
+from ratelimit.tiers import RateLimitTier, known_tiers, limit_for
 
 _NAMES = {
     f"RATELIMIT_{name.upper()}": name for name, value in vars(RateLimitSettings).items() if isinstance(value, property)
@@ -28,6 +29,7 @@ _NAMES = {
 _ON_OUTAGE = ("local", "open", "closed")
 _FORWARDED_HEADERS = ("", "x-forwarded-for", "forwarded")
 _KEY_PREFIX = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+_ALIKE = 0.8  # of 1: “anonymus” and “apikey” are nearer than that to a tier's name, “premium_partner” is not
 _RANGES: dict[str, tuple[float, float]] = {
     "expected_processes": (1, 100_000),
     "read_timeout_seconds": (0.001, 5),
@@ -48,6 +50,7 @@ def check_settings(**_: Any) -> list[CheckMessage]:
     return [
         *_unknown_names(),
         *_tiers(),
+        *_lookalikes(),
         *_outage(),
         *_cache(),
         *_proxies(),
@@ -91,21 +94,33 @@ def _unknown_names() -> Iterator[CheckMessage]:
 
 
 def _tiers() -> Iterator[CheckMessage]:
-    try:
-        known_tiers()
-    except InvalidLimitError as error:
-        yield checks.Error(
-            str(error),
-            hint='Write {"limit": 100, "window_seconds": 60, "burst": 100} in whole numbers; None is no limit.',
-            id="ratelimit.E002",
-        )
+    for tier in known_tiers():
+        try:
+            limit_for(tier)
+        except InvalidLimitError as error:
+            yield checks.Error(
+                str(error),
+                hint='Write {"limit": 100, "window_seconds": 60, "burst": 100} in whole numbers; None is no limit.',
+                id="ratelimit.E002",
+            )
+
+
+def _lookalikes() -> Iterator[CheckMessage]:
+    everywhere = [tier.value for tier in RateLimitTier]
+    for tier in known_tiers():
+        if tier in everywhere:
+            continue
+        for meant in get_close_matches(tier.lower(), everywhere, n=1, cutoff=_ALIKE):
+            yield checks.Warning(
+                f"RATELIMIT_TIERS makes a new tier “{tier}”, and leaves “{meant}” as it was.",
+                hint=f"Write “{meant}” if that is what you mean. If not, choose a name that nobody takes for it, or "
+                "silence this check in SILENCED_SYSTEM_CHECKS.",
+                id="ratelimit.W007",
+            )
 
 
 def _outage() -> Iterator[CheckMessage]:
-    try:
-        known = known_tiers()
-    except InvalidLimitError:
-        return
+    known = known_tiers()
     for tier, policy in conf.on_outage.items():
         if tier not in known:
             yield checks.Error(

@@ -75,7 +75,8 @@ def test_e001_a_setting_of_the_wrong_type(settings: Any, name: str, value: objec
     "limit",
     [{"limit": 0}, {"limit": -5}, {"limit": 1.5}, {"limit": "100"}, {"limit": True}, {"limit": 10**9},
      {"limit": 100, "window_seconds": -1}, {"limit": 100, "window_seconds": 10**9}, {"limit": 100, "burst": -1},
-     {"limit": 100, "burst": 10**9}, {}, {"burst": 20}, 100, "100/m", None],
+     {"limit": 100, "burst": 10**9}, {}, {"burst": 20}, 100, "100/m", None, {"limit": 100, "window_seconds": 0},
+     {"limit": 100, "burst": 0}, {"limit": 100, "window": 1}],
 )  # fmt: skip
 def test_e002_a_limit_that_is_none(settings: Any, limit: object) -> None:
     settings.RATELIMIT_TIERS = {"premium": limit}
@@ -89,6 +90,29 @@ def test_e002_a_limit_that_is_none(settings: Any, limit: object) -> None:
 def test_e002_is_silent_about_limits(settings: Any, limit: object) -> None:
     settings.RATELIMIT_TIERS = {"premium": limit, "partner": limit}
     settings.RATELIMIT_ON_OUTAGE = {"partner": "closed"}
+    assert found() == []
+
+
+def test_e002_names_every_tier_that_is_wrong(settings: Any) -> None:
+    settings.RATELIMIT_TIERS = {"premium": {"limit": 0}, "partner": {"limit": 5, "window": 1}, "gold": {"limit": 5}}
+    settings.RATELIMIT_ON_OUTAGE = {"gold": "maybe"}
+    assert found() == ["E002", "E003"]
+    assert [message.msg.split(":")[0] for message in check_settings()[:2]] == [
+        "RATELIMIT_TIERS['premium']['limit'] is 0",
+        "RATELIMIT_TIERS['partner'] has “window”",
+    ]
+
+
+@pytest.mark.parametrize("name", ["anonymus", "ANONYMOUS", "Premium", "api-key", "apikey", "API_KEY", "admins"])
+def test_w007_a_new_tier_whose_name_looks_like_an_old_one(settings: Any, name: str) -> None:
+    settings.RATELIMIT_TIERS = {name: {"limit": 5}}
+    assert found() == ["W007"]
+    assert f"“{name}”" in check_settings()[0].msg
+
+
+@pytest.mark.parametrize("name", ["gold", "partner", "internal", "premium_partner", "batch", "free"])
+def test_w007_is_silent_about_names_of_their_own(settings: Any, name: str) -> None:
+    settings.RATELIMIT_TIERS = {name: {"limit": 5}, "anonymous": {"limit": 5}, "admin": {"limit": 5}}
     assert found() == []
 
 
