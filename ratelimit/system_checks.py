@@ -1,4 +1,6 @@
-"""Finds settings that cannot be meant, before the first request does. No check asks a network or a database.
+"""Finds settings that cannot be meant, before the first request does.
+
+No check asks a database. One asks Redis, with ``--deploy`` and by the limiter's own timeouts.
 
 docs/reference/ratelimit.md lists the ids; none ever changes its meaning.
 """
@@ -18,9 +20,10 @@ from django.core.checks import CheckMessage
 from django.utils.module_loading import import_string
 
 from ratelimit.conf import RateLimitSettings, as_written, conf
-from ratelimit.errors import InvalidLimitError, UnusableNumberError
+from ratelimit.errors import InvalidLimitError, StoreError, UnusableNumberError
 from ratelimit.middleware import RateLimitMiddleware
 from ratelimit.proxies import TrustedProxies
+from ratelimit.stores import eviction_policy
 from ratelimit.tiers import RateLimitTier, known_tiers, limit_for
 
 _NAMES = {
@@ -66,7 +69,7 @@ def check_deployment(**_: Any) -> list[CheckMessage]:
     """What is wrong in production only (`check --deploy`)."""
     if list(_unreadable()) or list(_cache()):
         return []
-    return [*_processes_apart(), *_reads_every_time()]
+    return [*_processes_apart(), *_reads_every_time(), *_eviction()]
 
 
 def _unreadable() -> Iterator[CheckMessage]:
@@ -301,6 +304,26 @@ def _reads_every_time() -> Iterator[CheckMessage]:
             "RATELIMIT_REFRESH_SECONDS is 0: every request asks the database, and waits for it however long it takes.",
             hint="Leave it out; what is changed elsewhere takes effect within 5 s.",
             id="ratelimit.W006",
+        )
+
+
+def _eviction() -> Iterator[CheckMessage]:
+    try:
+        policy = eviction_policy()
+    except StoreError as error:
+        yield checks.Info(
+            f"The Redis of the cache “{conf.cache}” could not be asked whether it drops buckets ({error.reason}).",
+            hint="Where it can be reached, ask again: python manage.py check --deploy --tag ratelimit",
+            id="ratelimit.I001",
+        )
+        return
+    if policy not in {"", "noeviction"}:
+        yield checks.Warning(
+            f"The Redis of the cache “{conf.cache}” drops keys when its memory is full (maxmemory-policy {policy}): a "
+            "bucket that is dropped is full again.",
+            hint="Give the buckets a Redis of their own with maxmemory-policy noeviction, and name it in "
+            "RATELIMIT_CACHE.",
+            id="ratelimit.W008",
         )
 
 

@@ -9,6 +9,7 @@ from django.core.cache.backends.base import BaseCache
 from django.core.cache.backends.locmem import LocMemCache
 
 from ratelimit.conf import conf
+from ratelimit.errors import StoreError
 from ratelimit.stores.base import Store
 from ratelimit.stores.fallback import FallbackStore, announce
 from ratelimit.stores.memory import MemoryStore
@@ -52,7 +53,12 @@ def eviction_policy() -> str:
         return ""
     from ratelimit.stores.redis import RedisStore
 
-    return RedisStore(cache, conf.read_timeout_seconds, conf.connect_timeout_seconds).eviction_policy()
+    try:
+        return RedisStore(cache, conf.read_timeout_seconds, conf.connect_timeout_seconds).eviction_policy()
+    except StoreError:
+        raise
+    except Exception as error:
+        raise StoreError("unreadable") from error  # not every server that speaks like Redis tells this, or tells it so
 
 
 def _cache() -> BaseCache | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from time import monotonic
+from typing import Any, NoReturn
 
 import pytest
 from django.contrib.auth.middleware import AuthenticationMiddleware
@@ -11,6 +12,9 @@ from django.core.cache.backends.base import BaseCache
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 
+from ratelimit import stores
+from ratelimit import system_checks as module
+from ratelimit.errors import StoreError
 from ratelimit.middleware import RateLimitMiddleware
 from ratelimit.system_checks import check_deployment, check_settings
 
@@ -36,8 +40,9 @@ class DerivedLimit(RateLimitMiddleware):
 
 
 @pytest.fixture(autouse=True)
-def all_is_well(settings: Any) -> Any:
+def all_is_well(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A project in which no check has anything to say; each test breaks one thing."""
+    monkeypatch.setattr(module, "eviction_policy", lambda: "noeviction")
     settings.MIDDLEWARE = [AUTHENTICATION, OURS]
     settings.CACHES = {"default": LOCMEM, "ratelimit": REDIS}
     settings.SECURE_PROXY_SSL_HEADER = None
@@ -296,6 +301,45 @@ def test_w006_reading_the_database_each_time_in_production_only(settings: Any) -
     settings.RATELIMIT_REFRESH_SECONDS = 0
     assert check_settings() == []
     assert found() == ["W006"]
+
+
+@pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl", "allkeys-random"])
+def test_w008_a_redis_that_drops_buckets_in_production_only(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, policy: str
+) -> None:
+    monkeypatch.setattr(module, "eviction_policy", lambda: policy)
+    assert check_settings() == []
+    assert found() == ["W008"]
+    assert policy in check_deployment()[0].msg
+
+
+def test_w008_is_silent_where_there_is_no_redis(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "eviction_policy", stores.eviction_policy)
+    settings.CACHES = {"default": LOCMEM}
+    assert found() == ["W005"]
+
+
+def test_i001_a_redis_that_cannot_be_asked(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "eviction_policy", stores.eviction_policy)
+    began = monotonic()
+    assert found() == ["I001"]
+    assert monotonic() - began < 2
+    [message] = check_deployment()
+    assert "(refused)" in message.msg
+    assert message.hint is not None
+    assert "manage.py check --deploy --tag ratelimit" in message.hint
+    call_command("check", tags=["ratelimit"], deploy=True, fail_level="WARNING")
+
+
+def test_i001_an_answer_that_nobody_understands(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: object) -> NoReturn:
+        raise TypeError("'int' object is not subscriptable")
+
+    monkeypatch.setattr(module, "eviction_policy", stores.eviction_policy)
+    monkeypatch.setattr("ratelimit.stores.redis.RedisStore.eviction_policy", fail)
+    with pytest.raises(StoreError, match="unreadable"):
+        stores.eviction_policy()
+    assert found() == ["I001"]
 
 
 def test_the_app_registers_its_checks(settings: Any) -> None:
