@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 
 class RateLimitMiddleware:
-    """Belongs behind AuthenticationMiddleware, and behind whatever adds headers that a 429 needs too.
+    """Belongs behind AuthenticationMiddleware, and behind whatever adds headers that a 429 needs too (ratelimit.W009).
 
     Without a limit go static files, RATELIMIT_EXEMPT_PATHS and CORS preflights.
     """

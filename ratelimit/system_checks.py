@@ -45,6 +45,18 @@ _RANGES: dict[str, tuple[float, float]] = {
 }
 
 
+_WRITES_HEADERS = frozenset(
+    {
+        "django.middleware.security.SecurityMiddleware",
+        "django.middleware.clickjacking.XFrameOptionsMiddleware",
+        "django.middleware.csp.ContentSecurityPolicyMiddleware",
+        "csp.middleware.CSPMiddleware",
+        "corsheaders.middleware.CorsMiddleware",
+    }
+)
+"""By name, as not every project has them all. A browser heeds their headers on a 429 as on any other answer."""
+
+
 def check_settings(**_: Any) -> list[CheckMessage]:
     """All that is wrong anywhere."""
     unreadable = list(_unreadable())
@@ -253,7 +265,9 @@ def _keys() -> Iterator[CheckMessage]:
 
 
 def _middleware() -> Iterator[CheckMessage]:
-    ours = _places(RateLimitMiddleware)
+    kinds = list(_kinds_of_middleware())
+    ours = [place for place, (_, kinds_of_it) in enumerate(kinds) if _name_of(RateLimitMiddleware) in kinds_of_it]
+    behind = kinds[ours[0] + 1 :] if ours else []
     if not ours:
         yield checks.Warning(
             "RateLimitMiddleware is not in MIDDLEWARE: no request is limited.",
@@ -266,25 +280,36 @@ def _middleware() -> Iterator[CheckMessage]:
             hint="Keep the one behind AuthenticationMiddleware.",
             id="ratelimit.E010",
         )
-    if ours and any(place > ours[0] for place in _places(AuthenticationMiddleware)):
+    if any(_name_of(AuthenticationMiddleware) in kinds_of_it for _, kinds_of_it in behind):
         yield checks.Error(
             "RateLimitMiddleware stands before AuthenticationMiddleware: users would be limited by their address.",
             hint="Move ratelimit.middleware.RateLimitMiddleware behind AuthenticationMiddleware.",
             id="ratelimit.E010",
         )
+    for path, kinds_of_it in behind:
+        if kinds_of_it & _WRITES_HEADERS:
+            yield checks.Warning(
+                f"RateLimitMiddleware stands before {path}, which does not see a 429: it lacks those headers.",
+                hint="Move ratelimit.middleware.RateLimitMiddleware behind it.",
+                id="ratelimit.W009",
+            )
 
 
-def _places(kind: type) -> list[int]:
-    """Where in MIDDLEWARE it stands, or something derived from it; what cannot be imported is for Django to tell."""
-    places = []
-    for place, path in enumerate(settings.MIDDLEWARE):
+def _kinds_of_middleware() -> Iterator[tuple[str, frozenset[str]]]:
+    """Each path in MIDDLEWARE, and the names of the class there and of those that it derives from.
+
+    None where it is no class or cannot be imported, which is for Django to tell.
+    """
+    for path in settings.MIDDLEWARE:
         try:
             found = import_string(path)
         except ImportError:
-            continue
-        if isinstance(found, type) and issubclass(found, kind):
-            places.append(place)
-    return places
+            found = None
+        yield path, frozenset(map(_name_of, found.__mro__)) if isinstance(found, type) else frozenset()
+
+
+def _name_of(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _processes_apart() -> Iterator[CheckMessage]:

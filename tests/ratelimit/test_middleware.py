@@ -202,6 +202,19 @@ def test_one_decision_for_one_request(ask: Ask) -> None:
     assert [decision.remaining for decision in told] == [2]
 
 
+SECURITY = ["django.middleware.security.SecurityMiddleware", "django.middleware.clickjacking.XFrameOptionsMiddleware"]
+
+
+@pytest.mark.parametrize("ours_comes", ["last", "first"])
+def test_a_denial_has_the_headers_of_those_in_front_only(project: Any, ask: Ask, ours_comes: str) -> None:
+    ours = ["ratelimit.middleware.RateLimitMiddleware"]
+    project.MIDDLEWARE = [*SECURITY, *ours] if ours_comes == "last" else [*ours, *SECURITY]
+    denial = [ask() for _ in range(4)][-1]
+    assert denial.status_code == 429
+    headers = {"X-Content-Type-Options", "Referrer-Policy", "X-Frame-Options"}
+    assert headers & set(denial.headers) == (headers if ours_comes == "last" else set())
+
+
 # --- what is exempt --------------------------------------------------------------------------------------------------
 
 

@@ -11,6 +11,7 @@ from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.core.cache.backends.base import BaseCache
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
+from django.middleware.security import SecurityMiddleware
 
 from ratelimit import stores
 from ratelimit import system_checks as module
@@ -25,6 +26,10 @@ REDIS = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": "redis://127.0.
 
 
 class DerivedAuthentication(AuthenticationMiddleware):
+    """A project's own."""
+
+
+class DerivedSecurity(SecurityMiddleware):
     """A project's own."""
 
 
@@ -236,6 +241,32 @@ def test_e010_middleware_in_a_wrong_place(settings: Any, middleware: list[str]) 
 @pytest.mark.parametrize("middleware", [[OURS], ["nowhere.Middleware", AUTHENTICATION, f"{__name__}.DerivedLimit"]])
 def test_e010_is_silent_about_a_right_place(settings: Any, middleware: list[str]) -> None:
     settings.MIDDLEWARE = middleware
+    assert found() == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "django.middleware.security.SecurityMiddleware",
+        "django.middleware.clickjacking.XFrameOptionsMiddleware",
+        "csp.middleware.CSPMiddleware",
+        f"{__name__}.DerivedSecurity",
+    ],
+)
+def test_w009_headers_that_a_refusal_would_lack(settings: Any, path: str) -> None:
+    pytest.importorskip(path.rpartition(".")[0])
+    settings.MIDDLEWARE = [AUTHENTICATION, OURS, path]
+    assert found() == ["W009"]
+    assert path in check_settings()[0].msg
+    settings.MIDDLEWARE = [path, AUTHENTICATION, OURS]
+    assert found() == []
+
+
+def test_w009_is_silent_about_those_whose_headers_belong_to_views(settings: Any) -> None:
+    settings.MIDDLEWARE = [
+        AUTHENTICATION, OURS, "django.contrib.messages.middleware.MessageMiddleware",
+        "django.middleware.http.ConditionalGetMiddleware", "nowhere.Middleware",
+    ]  # fmt: skip
     assert found() == []
 
 
