@@ -97,7 +97,12 @@ def _is_exempt(request: HttpRequest) -> bool:
     place = request.path_info
     if place in paths or place.startswith(prefixes) or request.path.startswith(static):
         return True
-    return request.method == "OPTIONS" and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in request.META
+    # https://fetch.spec.whatwg.org/#cors-preflight-request: both headers are always there
+    return (
+        request.method == "OPTIONS"
+        and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in request.META
+        and "HTTP_ORIGIN" in request.META
+    )
 
 
 class _Exempt(NamedTuple):
