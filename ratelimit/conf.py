@@ -146,6 +146,7 @@ class _SafeSettings(RateLimitSettings):
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"a text is wanted, not {type(value).__name__}")
+    value.encode()  # an environment that is not UTF-8 leaves lone surrogates, at which every use would fail
     return value
 
 

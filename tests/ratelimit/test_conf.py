@@ -11,7 +11,8 @@ from ratelimit.conf import RateLimitSettings, conf
 
 WRONG = [
     ("TIERS", None), ("TIERS", ["anonymous"]), ("TIERS", {5: {"limit": 5}}), ("CACHE", None), ("CACHE", ["default"]),
-    ("KEY_PREFIX", None), ("SECRET", None), ("ON_OUTAGE", "local"), ("ON_OUTAGE", None), ("EXPECTED_PROCESSES", "many"),
+    ("KEY_PREFIX", None), ("KEY_PREFIX", "\udcff"), ("SECRET", None), ("SECRET", "not UTF-8: \udcff"),
+    ("ON_OUTAGE", "local"), ("ON_OUTAGE", None), ("EXPECTED_PROCESSES", "many"),
     ("EXPECTED_PROCESSES", None), ("EXPECTED_PROCESSES", 0), ("EXPECTED_PROCESSES", float("inf")),
     ("READ_TIMEOUT_SECONDS", "soon"), ("READ_TIMEOUT_SECONDS", 0), ("READ_TIMEOUT_SECONDS", float("nan")),
     ("CONNECT_TIMEOUT_SECONDS", -1), ("CONNECT_TIMEOUT_SECONDS", float("inf")), ("PROBE_INTERVAL_SECONDS", 0),
@@ -56,9 +57,11 @@ def test_it_is_told_once_until_a_setting_changes(settings: Any, caplog: pytest.L
     assert len(caplog.records) == 3
 
 
-def test_a_secret_of_the_wrong_type_is_not_told(settings: Any, caplog: pytest.LogCaptureFixture) -> None:
-    settings.RATELIMIT_SECRET = [b"the secret itself"]
-    assert conf.secret == project.SECRET_KEY
+def test_a_secret_that_cannot_be_used_is_not_told(settings: Any, caplog: pytest.LogCaptureFixture) -> None:
+    for value in ([b"the secret itself"], "the secret itself, not UTF-8: \udcff"):
+        settings.RATELIMIT_SECRET = value
+        assert conf.secret == project.SECRET_KEY
+    assert "RATELIMIT_SECRET" in caplog.text
     assert "the secret itself" not in caplog.text
 
 

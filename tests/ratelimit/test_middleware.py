@@ -312,8 +312,8 @@ def test_a_broken_store_neither_breaks_requests_nor_lets_them_pass(ask: Ask, mon
     [
         ("EXPECTED_PROCESSES", "many"), ("ON_OUTAGE", "local"), ("EXEMPT_PATHS", True), ("EXEMPT_PATHS", [None]),
         ("EXEMPT_PATHS", "/"), ("MEMORY_KEYS", "lots"), ("MEMORY_KEYS", 0), ("DENY_CACHE_KEYS", None), ("CACHE", 5),
-        ("SECRET", None), ("KEY_PREFIX", None), ("IPV6_PREFIX", "wide"), ("TRUSTED_PROXIES", [5]), ("DENIED_VIEW", 5),
-        ("REFRESH_SECONDS", "often"), ("READ_TIMEOUT_SECONDS", []),
+        ("SECRET", None), ("SECRET", "\udcff"), ("KEY_PREFIX", None), ("IPV6_PREFIX", "wide"), ("TRUSTED_PROXIES", [5]),
+        ("DENIED_VIEW", 5), ("REFRESH_SECONDS", "often"), ("READ_TIMEOUT_SECONDS", []),
     ],
 )  # fmt: skip
 def test_a_setting_that_cannot_be_meant_neither_breaks_requests_nor_lets_them_pass(
