@@ -26,3 +26,12 @@ class UnknownTierError(RateLimitError, ValueError):
         super().__init__(f"There is no tier “{name}”. Known tiers: {', '.join(known)}.")
         self.name = name
         self.known = known
+
+
+class UnusableNumberError(RateLimitError, ValueError):
+    """A setting's ``number`` is less than ``least``, or none."""
+
+    def __init__(self, number: float, least: float) -> None:
+        super().__init__(f"{number:g} is less than {least:g}, or no number")
+        self.number = number
+        self.least = least

@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 
 class RateLimitMiddleware:
-    """Belongs behind AuthenticationMiddleware, and behind whatever adds headers that a 429 needs too.
+    """Belongs behind AuthenticationMiddleware, and behind whatever adds headers that a 429 needs too (ratelimit.W009).
 
     Without a limit go static files, RATELIMIT_EXEMPT_PATHS and CORS preflights.
     """
@@ -97,25 +97,38 @@ def _is_exempt(request: HttpRequest) -> bool:
     place = request.path_info
     if place in paths or place.startswith(prefixes) or request.path.startswith(static):
         return True
-    return request.method == "OPTIONS" and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in request.META
+    # https://fetch.spec.whatwg.org/#cors-preflight-request: both headers are always there
+    return (
+        request.method == "OPTIONS"
+        and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in request.META
+        and "HTTP_ORIGIN" in request.META
+    )
 
 
 class _Exempt(NamedTuple):
     paths: frozenset[str]
     prefixes: tuple[str, ...]
     static: tuple[str, ...]
-    """STATIC_URL, unless another host serves it or it is the root, which would exempt everything."""
 
 
 @settled
 def _exempt() -> _Exempt:
     listed = conf.exempt_paths
-    static = urlsplit(settings.STATIC_URL or "")
     return _Exempt(
         paths=frozenset(path for path in listed if not path.endswith("*")),
         prefixes=tuple(path[:-1] for path in listed if path.endswith("*") and path.startswith("/")),
-        static=(static.path,) if static.path.strip("/") and not static.netloc else (),
+        static=_static(),
     )
+
+
+def _static() -> tuple[str, ...]:
+    """STATIC_URL, unless another host serves it or it is the root, which would exempt everything."""
+    try:
+        url = urlsplit(settings.STATIC_URL or "")
+    except (AttributeError, TypeError, ValueError):
+        logger.exception("STATIC_URL is no URL, so that static files are limited")
+        return ()
+    return (url.path,) if url.path.strip("/") and not url.netloc else ()
 
 
 @settled

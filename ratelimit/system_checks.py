@@ -1,4 +1,6 @@
-"""Finds settings that cannot be meant, before the first request does. No check asks a network or a database.
+"""Finds settings that cannot be meant, before the first request does.
+
+No check asks a database. One asks Redis, with ``--deploy`` and by the limiter's own timeouts.
 
 docs/reference/ratelimit.md lists the ids; none ever changes its meaning.
 """
@@ -7,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from difflib import get_close_matches
 from typing import Any
 
 from django.conf import settings
@@ -16,11 +19,12 @@ from django.core.cache import InvalidCacheBackendError, caches
 from django.core.checks import CheckMessage
 from django.utils.module_loading import import_string
 
-from ratelimit.conf import RateLimitSettings, conf
-from ratelimit.errors import InvalidLimitError
+from ratelimit.conf import RateLimitSettings, as_written, conf
+from ratelimit.errors import InvalidLimitError, StoreError, UnusableNumberError
 from ratelimit.middleware import RateLimitMiddleware
 from ratelimit.proxies import TrustedProxies
-from ratelimit.tiers import known_tiers
+from ratelimit.stores import eviction_policy
+from ratelimit.tiers import RateLimitTier, known_tiers, limit_for
 
 _NAMES = {
     f"RATELIMIT_{name.upper()}": name for name, value in vars(RateLimitSettings).items() if isinstance(value, property)
@@ -28,6 +32,7 @@ _NAMES = {
 _ON_OUTAGE = ("local", "open", "closed")
 _FORWARDED_HEADERS = ("", "x-forwarded-for", "forwarded")
 _KEY_PREFIX = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+_ALIKE = 0.8  # of 1: “anonymus” and “apikey” are nearer than that to a tier's name, “premium_partner” is not
 _RANGES: dict[str, tuple[float, float]] = {
     "expected_processes": (1, 100_000),
     "read_timeout_seconds": (0.001, 5),
@@ -35,9 +40,21 @@ _RANGES: dict[str, tuple[float, float]] = {
     "probe_interval_seconds": (0.05, 60),
     "refresh_seconds": (0, 3.5),  # believed for 1.5 s longer, so that changes take effect within 5 s; 0 is for tests
     "memory_keys": (1_000, 10_000_000),
-    "deny_cache_keys": (0, 10_000_000),
+    "deny_cache_keys": (1, 10_000_000),
     "ipv6_prefix": (32, 128),
 }
+
+
+_WRITES_HEADERS = frozenset(
+    {
+        "django.middleware.security.SecurityMiddleware",
+        "django.middleware.clickjacking.XFrameOptionsMiddleware",
+        "django.middleware.csp.ContentSecurityPolicyMiddleware",
+        "csp.middleware.CSPMiddleware",
+        "corsheaders.middleware.CorsMiddleware",
+    }
+)
+"""By name, as not every project has them all. A browser heeds their headers on a 429 as on any other answer."""
 
 
 def check_settings(**_: Any) -> list[CheckMessage]:
@@ -48,6 +65,7 @@ def check_settings(**_: Any) -> list[CheckMessage]:
     return [
         *_unknown_names(),
         *_tiers(),
+        *_lookalikes(),
         *_outage(),
         *_cache(),
         *_proxies(),
@@ -63,14 +81,16 @@ def check_deployment(**_: Any) -> list[CheckMessage]:
     """What is wrong in production only (`check --deploy`)."""
     if list(_unreadable()) or list(_cache()):
         return []
-    return [*_processes_apart(), *_reads_every_time()]
+    return [*_processes_apart(), *_reads_every_time(), *_eviction()]
 
 
 def _unreadable() -> Iterator[CheckMessage]:
     for setting, name in _NAMES.items():
         try:
-            getattr(conf, name)
-        except (TypeError, ValueError, AttributeError) as error:
+            getattr(as_written, name)
+        except UnusableNumberError:
+            continue  # see _ranges
+        except Exception as error:  # noqa: BLE001 - a setting may be any object, and its conversion raise anything
             yield checks.Error(
                 f"{setting} has the wrong type: {error}.",
                 hint="docs/reference/ratelimit.md shows what each setting is.",
@@ -89,21 +109,33 @@ def _unknown_names() -> Iterator[CheckMessage]:
 
 
 def _tiers() -> Iterator[CheckMessage]:
-    try:
-        known_tiers()
-    except InvalidLimitError as error:
-        yield checks.Error(
-            str(error),
-            hint='Write {"limit": 100, "window_seconds": 60, "burst": 100} in whole numbers; None is no limit.',
-            id="ratelimit.E002",
-        )
+    for tier in known_tiers():
+        try:
+            limit_for(tier)
+        except InvalidLimitError as error:
+            yield checks.Error(
+                str(error),
+                hint='Write {"limit": 100, "window_seconds": 60, "burst": 100} in whole numbers; None is no limit.',
+                id="ratelimit.E002",
+            )
+
+
+def _lookalikes() -> Iterator[CheckMessage]:
+    everywhere = [tier.value for tier in RateLimitTier]
+    for tier in known_tiers():
+        if tier in everywhere:
+            continue
+        for meant in get_close_matches(tier.lower(), everywhere, n=1, cutoff=_ALIKE):
+            yield checks.Warning(
+                f"RATELIMIT_TIERS makes a new tier “{tier}”, and leaves “{meant}” as it was.",
+                hint=f"Write “{meant}” if that is what you mean. If not, choose a name that nobody takes for it, or "
+                "silence this check in SILENCED_SYSTEM_CHECKS.",
+                id="ratelimit.W007",
+            )
 
 
 def _outage() -> Iterator[CheckMessage]:
-    try:
-        known = known_tiers()
-    except InvalidLimitError:
-        return
+    known = known_tiers()
     for tier, policy in conf.on_outage.items():
         if tier not in known:
             yield checks.Error(
@@ -129,9 +161,11 @@ def _cache() -> Iterator[CheckMessage]:
         return
     try:
         caches[conf.cache]
-    except (ImportError, InvalidCacheBackendError) as error:
+    except Exception as error:  # noqa: BLE001 - a cache may do anything to make itself
+        # what others raise may say an address with a password in it
+        reason = error if isinstance(error, ImportError | InvalidCacheBackendError) else type(error).__name__
         yield checks.Error(
-            f"The cache “{conf.cache}” cannot be made: {error}.",
+            f"The cache “{conf.cache}” cannot be made: {reason}.",
             hint="Correct its BACKEND in CACHES.",
             id="ratelimit.E004",
         )
@@ -177,7 +211,10 @@ def _ranges() -> Iterator[CheckMessage]:
         least, most = _RANGES.get(name, (None, None))
         if least is None or most is None:
             continue
-        value = getattr(conf, name)
+        try:
+            value = getattr(as_written, name)
+        except UnusableNumberError as error:
+            value = error.number
         if not least <= value <= most:
             yield checks.Error(
                 f"{setting} is {value:g}.",
@@ -228,7 +265,9 @@ def _keys() -> Iterator[CheckMessage]:
 
 
 def _middleware() -> Iterator[CheckMessage]:
-    ours = _places(RateLimitMiddleware)
+    kinds = list(_kinds_of_middleware())
+    ours = [place for place, (_, kinds_of_it) in enumerate(kinds) if _name_of(RateLimitMiddleware) in kinds_of_it]
+    behind = kinds[ours[0] + 1 :] if ours else []
     if not ours:
         yield checks.Warning(
             "RateLimitMiddleware is not in MIDDLEWARE: no request is limited.",
@@ -241,25 +280,36 @@ def _middleware() -> Iterator[CheckMessage]:
             hint="Keep the one behind AuthenticationMiddleware.",
             id="ratelimit.E010",
         )
-    if ours and any(place > ours[0] for place in _places(AuthenticationMiddleware)):
+    if any(_name_of(AuthenticationMiddleware) in kinds_of_it for _, kinds_of_it in behind):
         yield checks.Error(
             "RateLimitMiddleware stands before AuthenticationMiddleware: users would be limited by their address.",
             hint="Move ratelimit.middleware.RateLimitMiddleware behind AuthenticationMiddleware.",
             id="ratelimit.E010",
         )
+    for path, kinds_of_it in behind:
+        if kinds_of_it & _WRITES_HEADERS:
+            yield checks.Warning(
+                f"RateLimitMiddleware stands before {path}, which does not see a 429: it lacks those headers.",
+                hint="Move ratelimit.middleware.RateLimitMiddleware behind it.",
+                id="ratelimit.W009",
+            )
 
 
-def _places(kind: type) -> list[int]:
-    """Where in MIDDLEWARE it stands, or something derived from it; what cannot be imported is for Django to tell."""
-    places = []
-    for place, path in enumerate(settings.MIDDLEWARE):
+def _kinds_of_middleware() -> Iterator[tuple[str, frozenset[str]]]:
+    """Each path in MIDDLEWARE, and the names of the class there and of those that it derives from.
+
+    None where it is no class or cannot be imported, which is for Django to tell.
+    """
+    for path in settings.MIDDLEWARE:
         try:
             found = import_string(path)
         except ImportError:
-            continue
-        if isinstance(found, type) and issubclass(found, kind):
-            places.append(place)
-    return places
+            found = None
+        yield path, frozenset(map(_name_of, found.__mro__)) if isinstance(found, type) else frozenset()
+
+
+def _name_of(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _processes_apart() -> Iterator[CheckMessage]:
@@ -279,6 +329,26 @@ def _reads_every_time() -> Iterator[CheckMessage]:
             "RATELIMIT_REFRESH_SECONDS is 0: every request asks the database, and waits for it however long it takes.",
             hint="Leave it out; what is changed elsewhere takes effect within 5 s.",
             id="ratelimit.W006",
+        )
+
+
+def _eviction() -> Iterator[CheckMessage]:
+    try:
+        policy = eviction_policy()
+    except StoreError as error:
+        yield checks.Info(
+            f"The Redis of the cache “{conf.cache}” could not be asked whether it drops buckets ({error.reason}).",
+            hint="Where it can be reached, ask again: python manage.py check --deploy --tag ratelimit",
+            id="ratelimit.I001",
+        )
+        return
+    if policy not in {"", "noeviction"}:
+        yield checks.Warning(
+            f"The Redis of the cache “{conf.cache}” drops keys when its memory is full (maxmemory-policy {policy}): a "
+            "bucket that is dropped is full again.",
+            hint="Give the buckets a Redis of their own with maxmemory-policy noeviction, and name it in "
+            "RATELIMIT_CACHE.",
+            id="ratelimit.W008",
         )
 
 

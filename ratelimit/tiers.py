@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Any
 
 from ratelimit.bucket import Limit
 from ratelimit.conf import conf, settled
@@ -19,13 +20,19 @@ class RateLimitTier(StrEnum):
     ADMIN = "admin"
 
 
+_KEYS = ("limit", "window_seconds", "burst")
+
+
 def limit_for(tier: str) -> Limit | None:
     """The tier's limit; None where it is unlimited. Raises UnknownTierError, or InvalidLimitError for a bad setting."""
     limits = _limits()
     try:
-        return limits[tier]
+        limit = limits[tier]
     except KeyError:
         raise UnknownTierError(tier, tuple(limits)) from None
+    if isinstance(limit, InvalidLimitError):
+        raise InvalidLimitError(str(limit)) from limit
+    return limit
 
 
 def known_tiers() -> tuple[str, ...]:
@@ -34,18 +41,33 @@ def known_tiers() -> tuple[str, ...]:
 
 
 @settled
-def _limits() -> Mapping[str, Limit | None]:
+def _limits() -> Mapping[str, Limit | InvalidLimitError | None]:
+    """A tier that is written wrongly is kept as its error, so that it does not take the others with it."""
     configured = conf.tiers
     names = dict.fromkeys([*(tier.value for tier in RateLimitTier), *configured])
-    return {name: _limit(name, configured[name]) if name in configured else None for name in names}
+    return {name: _limit_or_error(name, configured[name]) if name in configured else None for name in names}
 
 
-def _limit(tier: str, configured: Mapping[str, int | None]) -> Limit | None:
-    """``{"limit": None}`` says unlimited, which ``admin`` is unless the setting names it."""
+def _limit_or_error(tier: str, configured: Any) -> Limit | InvalidLimitError | None:
     try:
-        requests = configured["limit"]
-        if requests is None:
-            return None
-        return Limit(requests, configured.get("window_seconds") or 60, configured.get("burst") or 0)
-    except (KeyError, TypeError, AttributeError, InvalidLimitError) as error:
-        raise InvalidLimitError(f"RATELIMIT_TIERS[{tier!r}] is no limit: {error}") from error
+        return _limit(f"RATELIMIT_TIERS[{tier!r}]", configured)
+    except InvalidLimitError as error:
+        return error
+
+
+def _limit(place: str, configured: Any) -> Limit | None:
+    """``{"limit": None}`` says unlimited, which ``admin`` is unless the setting names it."""
+    if not isinstance(configured, Mapping) or "limit" not in configured:
+        raise InvalidLimitError(f"{place} is no limit: it has no “limit”.")
+    for key, value in configured.items():
+        if key not in _KEYS:
+            raise InvalidLimitError(f"{place} has “{key}”: a tier has {', '.join(_KEYS)} and nothing else.")
+        is_unlimited = key == "limit" and value is None
+        if not is_unlimited and (type(value) is not int or value < 1):
+            raise InvalidLimitError(f"{place}[{key!r}] is {value!r}: write a whole number, at least 1.")
+    if configured["limit"] is None:
+        return None
+    try:
+        return Limit(configured["limit"], configured.get("window_seconds", 60), configured.get("burst", 0))
+    except InvalidLimitError as error:
+        raise InvalidLimitError(f"{place} is no limit: {error}") from error

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
+from django.conf import settings as project
 from django.core.management import get_commands, load_command_class
 
 from harvester.conf import HarvesterSettings
 from harvester.config.env import VARIABLES
 from harvester.models import SourceKind
 from harvester.pipeline.run import STAGES
-from ratelimit.conf import DEFAULT_TIERS, RateLimitSettings
+from ratelimit.conf import DEFAULT_TIERS, RateLimitSettings, conf
 
 HOUSE = Path(__file__).resolve().parent.parent
 PAGES = sorted([*HOUSE.glob("*.md"), *(HOUSE / "docs").rglob("*.md")])
@@ -53,10 +56,29 @@ def test_every_setting_of_the_limiter_is_documented_and_no_other() -> None:
     assert sorted(names) == sorted(re.findall(r"^\| `(RATELIMIT_\w+)` \|", LIMITS, flags=re.MULTILINE))
 
 
+def test_every_setting_of_the_limiter_is_documented_with_its_default(settings: Any) -> None:
+    """Those that follow another setting, or have a table of their own, in words."""
+    for name in [name for name in dir(project) if name.startswith("RATELIMIT_")]:
+        delattr(settings, name)
+    in_words = {"RATELIMIT_TIERS", "RATELIMIT_CACHE", "RATELIMIT_SECRET"}
+    documented = dict(re.findall(r"^\| `(RATELIMIT_\w+)` \| (.+?) \|", LIMITS, flags=re.MULTILINE))
+    said = {name: default for name, default in documented.items() if name not in in_words}
+    assert said == {name: written(getattr(conf, name.removeprefix("RATELIMIT_").lower())) for name in said}
+
+
+def written(default: object) -> str:
+    """As the table writes it: numbers bare, everything else as code, an empty text as a word."""
+    if isinstance(default, int | float):
+        return f"{default:,}".removesuffix(".0")
+    if isinstance(default, str):
+        return f"`{default}`" if default else "empty"
+    return f"`{json.dumps(default)}`"
+
+
 def test_every_system_check_of_the_limiter_is_documented_and_no_other() -> None:
     code = (HOUSE / "ratelimit" / "system_checks.py").read_text(encoding="utf-8")
-    raised = set(re.findall(r'"(ratelimit\.[EW][0-9]{3})"', code))
-    assert sorted(raised) == re.findall(r"^\| `(ratelimit\.[EW][0-9]{3})` \|", LIMITS, flags=re.MULTILINE)
+    raised = set(re.findall(r'"(ratelimit\.[EIW][0-9]{3})"', code))
+    assert sorted(raised) == re.findall(r"^\| `(ratelimit\.[EIW][0-9]{3})` \|", LIMITS, flags=re.MULTILINE)
 
 
 def test_the_limits_that_are_documented_are_the_default_ones() -> None:

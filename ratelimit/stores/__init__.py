@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+
 from django.core.cache import caches
-from django.core.cache.backends.base import BaseCache, InvalidCacheBackendError
+from django.core.cache.backends.base import BaseCache
 from django.core.cache.backends.locmem import LocMemCache
 
 from ratelimit.conf import conf
+from ratelimit.errors import StoreError
 from ratelimit.stores.base import Store
 from ratelimit.stores.fallback import FallbackStore, announce
 from ratelimit.stores.memory import MemoryStore
+
+logger = logging.getLogger(__name__)
 
 __all__ = ["build_store", "eviction_policy"]
 
@@ -49,13 +54,20 @@ def eviction_policy() -> str:
         return ""
     from ratelimit.stores.redis import RedisStore
 
-    return RedisStore(cache, conf.read_timeout_seconds, conf.connect_timeout_seconds).eviction_policy()
+    try:
+        return RedisStore(cache, conf.read_timeout_seconds, conf.connect_timeout_seconds).eviction_policy()
+    except StoreError:
+        raise
+    except Exception as error:
+        raise StoreError("unreadable") from error  # not every server that speaks like Redis tells this, or tells it so
 
 
 def _cache() -> BaseCache | None:
     try:
         return caches[conf.cache]
-    except (InvalidCacheBackendError, ImportError):
+    except Exception as error:  # noqa: BLE001 - a cache may do anything to make itself, and no request may fail for it
+        # its words may be an address with a password in it
+        logger.error("The cache “%s” cannot be made (%s).", conf.cache, type(error).__name__)  # noqa: TRY400 - as above
         return None
 
 

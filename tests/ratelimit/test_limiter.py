@@ -486,7 +486,7 @@ def test_a_tier_that_is_gone_is_limited_as_anybody(limiter: RateLimiter, caplog:
 
 
 def test_settings_that_cannot_be_read_limit_as_anybody(settings: Any, clock: Clock) -> None:
-    settings.RATELIMIT_TIERS = ["nonsense"]
+    settings.RATELIMIT_TIERS = {"premium": "nonsense"}
     limiter = RateLimiter(SharedStore(clock))
     assert admitted(limiter.check, 120, Identity("user", "0f" * 16, "premium")) == 100
 

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from typing import Any, NoReturn, Protocol
 
 import pytest
+from django.core.cache.backends.base import BaseCache
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
 from django.test import AsyncClient, Client, RequestFactory
@@ -201,6 +202,19 @@ def test_one_decision_for_one_request(ask: Ask) -> None:
     assert [decision.remaining for decision in told] == [2]
 
 
+SECURITY = ["django.middleware.security.SecurityMiddleware", "django.middleware.clickjacking.XFrameOptionsMiddleware"]
+
+
+@pytest.mark.parametrize("ours_comes", ["last", "first"])
+def test_a_denial_has_the_headers_of_those_in_front_only(project: Any, ask: Ask, ours_comes: str) -> None:
+    ours = ["ratelimit.middleware.RateLimitMiddleware"]
+    project.MIDDLEWARE = [*SECURITY, *ours] if ours_comes == "last" else [*ours, *SECURITY]
+    denial = [ask() for _ in range(4)][-1]
+    assert denial.status_code == 429
+    headers = {"X-Content-Type-Options", "Referrer-Policy", "X-Frame-Options"}
+    assert headers & set(denial.headers) == (headers if ours_comes == "last" else set())
+
+
 # --- what is exempt --------------------------------------------------------------------------------------------------
 
 
@@ -217,8 +231,12 @@ def test_what_only_looks_like_it_is_not(ask: Ask, path: str) -> None:
 
 def test_a_preflight_is_exempt(ask: Ask) -> None:
     assert not any(is_limited(ask(method="OPTIONS", **PREFLIGHT)) for _ in range(5))
-    assert is_limited(ask(method="OPTIONS", Origin="https://elsewhere.example"))
     assert is_limited(ask(method="GET", **PREFLIGHT))
+
+
+@pytest.mark.parametrize("header", PREFLIGHT)
+def test_half_a_preflight_is_not(ask: Ask, header: str) -> None:
+    assert is_limited(ask(method="OPTIONS", **{header: PREFLIGHT[header]}))
 
 
 def test_exempt_paths_are_a_setting(project: Any, ask: Ask) -> None:
@@ -287,6 +305,50 @@ def test_a_broken_store_neither_breaks_requests_nor_lets_them_pass(ask: Ask, mon
     responses = [ask() for _ in range(5)]
     assert [response.status_code for response in responses] == [200, 200, 200, 429, 429]
     assert all(map(is_limited, responses))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("EXPECTED_PROCESSES", "many"), ("ON_OUTAGE", "local"), ("EXEMPT_PATHS", True), ("EXEMPT_PATHS", [None]),
+        ("EXEMPT_PATHS", "/"), ("MEMORY_KEYS", "lots"), ("MEMORY_KEYS", 0), ("DENY_CACHE_KEYS", None), ("CACHE", 5),
+        ("SECRET", None), ("SECRET", "\udcff"), ("KEY_PREFIX", None), ("IPV6_PREFIX", "wide"), ("TRUSTED_PROXIES", [5]),
+        ("DENIED_VIEW", 5), ("REFRESH_SECONDS", "often"), ("READ_TIMEOUT_SECONDS", []),
+    ],
+)  # fmt: skip
+def test_a_setting_that_cannot_be_meant_neither_breaks_requests_nor_lets_them_pass(
+    project: Any, ask: Ask, name: str, value: object
+) -> None:
+    setattr(project, f"RATELIMIT_{name}", value)
+    responses = [ask() for _ in range(5)]
+    assert [response.status_code for response in responses] == [200, 200, 200, 429, 429]
+    assert all(map(is_limited, responses))
+
+
+class BrokenCache(BaseCache):
+    """Raises what no cache should."""
+
+    def __init__(self, *_: object) -> None:
+        raise RuntimeError("a bug")
+
+
+def test_a_cache_that_cannot_be_made_neither_breaks_requests_nor_lets_them_pass(project: Any, ask: Ask) -> None:
+    project.CACHES = {"default": {"BACKEND": f"{__name__}.BrokenCache"}}
+    assert [ask().status_code for _ in range(5)] == [200, 200, 200, 429, 429]
+
+
+@pytest.mark.parametrize("url", ["http://[", 5])
+def test_a_static_url_that_is_none_exempts_nothing(project: Any, ask: Ask, url: object) -> None:
+    project.STATIC_URL = url
+    assert [ask().status_code for _ in range(5)] == [200, 200, 200, 429, 429]
+
+
+@pytest.mark.parametrize("tiers", [None, {"anonymous": {"limit": 0}}, {"anonymous": 5}])
+def test_tiers_that_cannot_be_meant_leave_the_default_limit(project: Any, ask: Ask, tiers: object) -> None:
+    project.RATELIMIT_TIERS = tiers
+    response = ask()
+    assert response.status_code == 200
+    assert response["X-RateLimit-Limit"] == "100"
 
 
 def test_an_identity_that_cannot_be_told_counts_by_address(

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from time import monotonic
+from typing import Any, NoReturn
 
 import pytest
 from django.contrib.auth.middleware import AuthenticationMiddleware
+from django.core.cache.backends.base import BaseCache
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
+from django.middleware.security import SecurityMiddleware
 
+from ratelimit import stores
+from ratelimit import system_checks as module
+from ratelimit.errors import StoreError
 from ratelimit.middleware import RateLimitMiddleware
 from ratelimit.system_checks import check_deployment, check_settings
 
@@ -23,13 +29,25 @@ class DerivedAuthentication(AuthenticationMiddleware):
     """A project's own."""
 
 
+class DerivedSecurity(SecurityMiddleware):
+    """A project's own."""
+
+
+class BrokenCache(BaseCache):
+    """Raises what no cache should."""
+
+    def __init__(self, *_: object) -> None:
+        raise RuntimeError("a bug")
+
+
 class DerivedLimit(RateLimitMiddleware):
     """A project's own."""
 
 
 @pytest.fixture(autouse=True)
-def all_is_well(settings: Any) -> Any:
+def all_is_well(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A project in which no check has anything to say; each test breaks one thing."""
+    monkeypatch.setattr(module, "eviction_policy", lambda: "noeviction")
     settings.MIDDLEWARE = [AUTHENTICATION, OURS]
     settings.CACHES = {"default": LOCMEM, "ratelimit": REDIS}
     settings.SECURE_PROXY_SSL_HEADER = None
@@ -52,7 +70,9 @@ def test_a_sensible_project_hears_nothing() -> None:
     [
         ("TIERS", ["anonymous"]), ("TIERS", None), ("ON_OUTAGE", "local"), ("EXPECTED_PROCESSES", "many"),
         ("EXPECTED_PROCESSES", None), ("READ_TIMEOUT_SECONDS", "soon"), ("MEMORY_KEYS", []), ("TRUSTED_PROXIES", 5),
-        ("EXEMPT_PATHS", True), ("IPV6_PREFIX", "wide"),
+        ("EXEMPT_PATHS", True), ("EXEMPT_PATHS", "/health/*"), ("EXEMPT_PATHS", [None]), ("IPV6_PREFIX", "wide"),
+        ("TRUSTED_PROXIES", "10.0.0.0/8"), ("TRUSTED_PROXIES", [5]), ("MEMORY_KEYS", float("inf")), ("SECRET", None),
+        ("KEY_PREFIX", None), ("CACHE", None), ("DENIED_VIEW", None), ("TIERS", {5: {"limit": 5}}),
     ],
 )  # fmt: skip
 def test_e001_a_setting_of_the_wrong_type(settings: Any, name: str, value: object) -> None:
@@ -65,7 +85,8 @@ def test_e001_a_setting_of_the_wrong_type(settings: Any, name: str, value: objec
     "limit",
     [{"limit": 0}, {"limit": -5}, {"limit": 1.5}, {"limit": "100"}, {"limit": True}, {"limit": 10**9},
      {"limit": 100, "window_seconds": -1}, {"limit": 100, "window_seconds": 10**9}, {"limit": 100, "burst": -1},
-     {"limit": 100, "burst": 10**9}, {}, {"burst": 20}, 100, "100/m", None],
+     {"limit": 100, "burst": 10**9}, {}, {"burst": 20}, 100, "100/m", None, {"limit": 100, "window_seconds": 0},
+     {"limit": 100, "burst": 0}, {"limit": 100, "window": 1}],
 )  # fmt: skip
 def test_e002_a_limit_that_is_none(settings: Any, limit: object) -> None:
     settings.RATELIMIT_TIERS = {"premium": limit}
@@ -79,6 +100,29 @@ def test_e002_a_limit_that_is_none(settings: Any, limit: object) -> None:
 def test_e002_is_silent_about_limits(settings: Any, limit: object) -> None:
     settings.RATELIMIT_TIERS = {"premium": limit, "partner": limit}
     settings.RATELIMIT_ON_OUTAGE = {"partner": "closed"}
+    assert found() == []
+
+
+def test_e002_names_every_tier_that_is_wrong(settings: Any) -> None:
+    settings.RATELIMIT_TIERS = {"premium": {"limit": 0}, "partner": {"limit": 5, "window": 1}, "gold": {"limit": 5}}
+    settings.RATELIMIT_ON_OUTAGE = {"gold": "maybe"}
+    assert found() == ["E002", "E003"]
+    assert [message.msg.split(":")[0] for message in check_settings()[:2]] == [
+        "RATELIMIT_TIERS['premium']['limit'] is 0",
+        "RATELIMIT_TIERS['partner'] has “window”",
+    ]
+
+
+@pytest.mark.parametrize("name", ["anonymus", "ANONYMOUS", "Premium", "api-key", "apikey", "API_KEY", "admins"])
+def test_w007_a_new_tier_whose_name_looks_like_an_old_one(settings: Any, name: str) -> None:
+    settings.RATELIMIT_TIERS = {name: {"limit": 5}}
+    assert found() == ["W007"]
+    assert f"“{name}”" in check_settings()[0].msg
+
+
+@pytest.mark.parametrize("name", ["gold", "partner", "internal", "premium_partner", "batch", "free"])
+def test_w007_is_silent_about_names_of_their_own(settings: Any, name: str) -> None:
+    settings.RATELIMIT_TIERS = {name: {"limit": 5}, "anonymous": {"limit": 5}, "admin": {"limit": 5}}
     assert found() == []
 
 
@@ -98,8 +142,9 @@ def test_e004_a_cache_that_does_not_exist(settings: Any) -> None:
     assert found() == ["E004"]
 
 
-def test_e004_a_cache_that_cannot_be_made(settings: Any) -> None:
-    settings.CACHES = {"default": {"BACKEND": "nowhere.Cache"}}
+@pytest.mark.parametrize("backend", ["nowhere.Cache", f"{__name__}.BrokenCache"])
+def test_e004_a_cache_that_cannot_be_made(settings: Any, backend: str) -> None:
+    settings.CACHES = {"default": {"BACKEND": backend}}
     assert found() == ["E004"]
 
 
@@ -115,11 +160,6 @@ def test_e005_a_trusted_proxy_that_is_no_network(settings: Any, network: str) ->
     assert found() == ["E005"]
 
 
-def test_e005_a_single_text_is_no_list(settings: Any) -> None:
-    settings.RATELIMIT_TRUSTED_PROXIES = "10.0.0.0/8"
-    assert found() == ["E005"]
-
-
 def test_e005_is_silent_about_networks(settings: Any) -> None:
     settings.RATELIMIT_TRUSTED_PROXIES = ["10.0.0.0/8", "192.0.2.1", "2001:db8::/32", "::1", "unix"]
     assert found() == []
@@ -132,7 +172,7 @@ def test_e005_is_silent_about_networks(settings: Any) -> None:
         ("READ_TIMEOUT_SECONDS", -1), ("READ_TIMEOUT_SECONDS", 30), ("READ_TIMEOUT_SECONDS", float("nan")),
         ("CONNECT_TIMEOUT_SECONDS", 0), ("CONNECT_TIMEOUT_SECONDS", 60), ("PROBE_INTERVAL_SECONDS", 0),
         ("PROBE_INTERVAL_SECONDS", 3600), ("REFRESH_SECONDS", -1), ("REFRESH_SECONDS", 5), ("MEMORY_KEYS", 0),
-        ("DENY_CACHE_KEYS", -1), ("IPV6_PREFIX", 0), ("IPV6_PREFIX", 129),
+        ("DENY_CACHE_KEYS", 0), ("DENY_CACHE_KEYS", -1), ("IPV6_PREFIX", 0), ("IPV6_PREFIX", 129),
     ],
 )  # fmt: skip
 def test_e006_a_number_that_makes_no_sense(settings: Any, name: str, value: float) -> None:
@@ -144,7 +184,7 @@ def test_e006_a_number_that_makes_no_sense(settings: Any, name: str, value: floa
 def test_e006_is_silent_about_sensible_numbers(settings: Any) -> None:
     settings.RATELIMIT_EXPECTED_PROCESSES = 8
     settings.RATELIMIT_READ_TIMEOUT_SECONDS = 0.02
-    settings.RATELIMIT_DENY_CACHE_KEYS = 0
+    settings.RATELIMIT_DENY_CACHE_KEYS = 1
     settings.RATELIMIT_IPV6_PREFIX = 48
     assert found() == []
 
@@ -201,6 +241,32 @@ def test_e010_middleware_in_a_wrong_place(settings: Any, middleware: list[str]) 
 @pytest.mark.parametrize("middleware", [[OURS], ["nowhere.Middleware", AUTHENTICATION, f"{__name__}.DerivedLimit"]])
 def test_e010_is_silent_about_a_right_place(settings: Any, middleware: list[str]) -> None:
     settings.MIDDLEWARE = middleware
+    assert found() == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "django.middleware.security.SecurityMiddleware",
+        "django.middleware.clickjacking.XFrameOptionsMiddleware",
+        "csp.middleware.CSPMiddleware",
+        f"{__name__}.DerivedSecurity",
+    ],
+)
+def test_w009_headers_that_a_refusal_would_lack(settings: Any, path: str) -> None:
+    pytest.importorskip(path.rpartition(".")[0])
+    settings.MIDDLEWARE = [AUTHENTICATION, OURS, path]
+    assert found() == ["W009"]
+    assert path in check_settings()[0].msg
+    settings.MIDDLEWARE = [path, AUTHENTICATION, OURS]
+    assert found() == []
+
+
+def test_w009_is_silent_about_those_whose_headers_belong_to_views(settings: Any) -> None:
+    settings.MIDDLEWARE = [
+        AUTHENTICATION, OURS, "django.contrib.messages.middleware.MessageMiddleware",
+        "django.middleware.http.ConditionalGetMiddleware", "nowhere.Middleware",
+    ]  # fmt: skip
     assert found() == []
 
 
@@ -266,6 +332,45 @@ def test_w006_reading_the_database_each_time_in_production_only(settings: Any) -
     settings.RATELIMIT_REFRESH_SECONDS = 0
     assert check_settings() == []
     assert found() == ["W006"]
+
+
+@pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl", "allkeys-random"])
+def test_w008_a_redis_that_drops_buckets_in_production_only(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, policy: str
+) -> None:
+    monkeypatch.setattr(module, "eviction_policy", lambda: policy)
+    assert check_settings() == []
+    assert found() == ["W008"]
+    assert policy in check_deployment()[0].msg
+
+
+def test_w008_is_silent_where_there_is_no_redis(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "eviction_policy", stores.eviction_policy)
+    settings.CACHES = {"default": LOCMEM}
+    assert found() == ["W005"]
+
+
+def test_i001_a_redis_that_cannot_be_asked(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "eviction_policy", stores.eviction_policy)
+    began = monotonic()
+    assert found() == ["I001"]
+    assert monotonic() - began < 2
+    [message] = check_deployment()
+    assert "(refused)" in message.msg
+    assert message.hint is not None
+    assert "manage.py check --deploy --tag ratelimit" in message.hint
+    call_command("check", tags=["ratelimit"], deploy=True, fail_level="WARNING")
+
+
+def test_i001_an_answer_that_nobody_understands(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: object) -> NoReturn:
+        raise TypeError("'int' object is not subscriptable")
+
+    monkeypatch.setattr(module, "eviction_policy", stores.eviction_policy)
+    monkeypatch.setattr("ratelimit.stores.redis.RedisStore.eviction_policy", fail)
+    with pytest.raises(StoreError, match="unreadable"):
+        stores.eviction_policy()
+    assert found() == ["I001"]
 
 
 def test_the_app_registers_its_checks(settings: Any) -> None:

@@ -70,6 +70,29 @@ def test_a_setting_that_is_no_limit_is_named(settings: Settings, wrong: Any) -> 
         limit_for("premium")
 
 
+@pytest.mark.parametrize(
+    ("wrong", "key"),
+    [
+        ({"limit": 0}, "limit"), ({"limit": -1}, "limit"), ({"limit": "100"}, "limit"), ({"limit": True}, "limit"),
+        ({"limit": 5, "window_seconds": 0}, "window_seconds"), ({"limit": 5, "window_seconds": -1}, "window_seconds"),
+        ({"limit": 5, "window_seconds": None}, "window_seconds"), ({"limit": 5, "burst": 0}, "burst"),
+        ({"limit": 5, "burst": -1}, "burst"), ({"limit": 5, "burst": 1.5}, "burst"),
+        ({"limit": None, "burst": 0}, "burst"), ({"limit": 5, "window": 1}, "window"),
+        ({"limit": 5, "Burst": 1}, "Burst"), ({"limit": 5, 3: 1}, "3"), ({"burst": 5}, "limit"),
+    ],
+)  # fmt: skip
+def test_the_key_that_is_wrong_is_named(settings: Settings, wrong: Any, key: str) -> None:
+    settings.RATELIMIT_TIERS = {"premium": wrong}
+    with pytest.raises(InvalidLimitError, match=rf"RATELIMIT_TIERS\['premium'\].*{key}"):
+        limit_for("premium")
+
+
+def test_a_tier_that_is_wrong_leaves_the_others(settings: Settings) -> None:
+    settings.RATELIMIT_TIERS = {"premium": {"limit": 0}, "api_key": {"limit": 7}}
+    assert (limit_for("anonymous"), limit_for("api_key"), limit_for("admin")) == (Limit(100), Limit(7), None)
+    assert known_tiers() == ("anonymous", "api_key", "premium", "admin")
+
+
 def test_the_same_object_is_given_until_a_setting_changes(settings: Settings) -> None:
     before = limit_for("premium")
     assert limit_for("premium") is before

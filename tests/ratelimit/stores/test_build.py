@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import redis
+from django.core.cache.backends.base import BaseCache
 from django.test import override_settings
 
 from ratelimit.bucket import Limit
@@ -16,6 +17,13 @@ from ratelimit.stores.fallback import FallbackStore
 from ratelimit.stores.memory import MemoryStore
 
 SLOW = Limit(10, 3600)
+
+
+class BrokenCache(BaseCache):
+    """Raises what no cache should."""
+
+    def __init__(self, *_: object) -> None:
+        raise RuntimeError("redis://:password@redis.example cannot be used")
 
 
 @pytest.fixture
@@ -37,6 +45,7 @@ def changes() -> Iterator[list[tuple[str, str, str]]]:
         ({"BACKEND": "django.core.cache.backends.dummy.DummyCache"}, "no_redis"),
         ({"BACKEND": "django.core.cache.backends.filebased.FileBasedCache", "LOCATION": "/nowhere"}, "no_redis"),
         ({"BACKEND": "nowhere.Cache"}, "no_cache"),
+        ({"BACKEND": f"{__name__}.BrokenCache"}, "no_cache"),
     ],
 )
 def test_without_redis_memory_decides_and_says_why(
@@ -48,6 +57,14 @@ def test_without_redis_memory_decides_and_says_why(
         assert changes == []
         assert [store.take_one("a", SLOW).allowed for _ in range(3)] == [True, True, False]  # its share is 2
     assert changes == [("", "memory", reason)]
+
+
+def test_a_cache_that_cannot_be_made_is_logged_without_its_words(caplog: pytest.LogCaptureFixture) -> None:
+    with override_settings(CACHES={"default": {"BACKEND": f"{__name__}.BrokenCache"}}):
+        build_store()
+        assert eviction_policy() == ""
+    assert "“default” cannot be made (RuntimeError)" in caplog.text
+    assert "password" not in caplog.text
 
 
 def test_an_alias_that_does_not_exist_is_no_reason_to_fail(changes: list[tuple[str, str, str]]) -> None:
