@@ -116,6 +116,7 @@ class Directory:
         self._inherited.append(self._own)  # kept, as even closing would speak on the parent's sockets
         self._own = self._thread = None
         self._query_began_at = None
+        self._expect_answers()
         self._wake = Condition()
         self._keys.asked, self._users.asked = {}, {}
 
@@ -162,8 +163,13 @@ class Directory:
                 thread.start()
             except RuntimeError:  # no more threads, or the process is ending
                 return False
-            self._thread, self._is_answering, self._may_try = thread, True, True
+            self._thread = thread
+            self._expect_answers()
         return True
+
+    def _expect_answers(self) -> None:
+        """Where no thread runs nobody would notice the database's return, and what is known would hold for ever."""
+        self._is_answering = self._may_try = True
 
     # --- the thread's own --------------------------------------------------------------------------------------------
 
@@ -195,6 +201,7 @@ class Directory:
                     break
                 self._wake.wait(refresh_at - now)
             self._thread = None
+            self._expect_answers()
             return False
 
     def _answer_asked(self, own: OwnConnections) -> None:

@@ -90,6 +90,26 @@ def eventually(holds: Callable[[], bool]) -> None:
         time.sleep(0.002)
 
 
+def fail_with_a_stale_key(
+    directory: Directory, tables: Tables, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> threading.Thread:
+    """A good key is known but no longer believed, and the database has stopped answering; gives the thread."""
+    settings.RATELIMIT_REFRESH_SECONDS = 0.01
+    monkeypatch.setattr(module, "LATE_SECONDS", 0.0)
+    tables.add("good")
+    directory.ask_key("good").wait()
+    tables.error = OperationalError()
+    eventually(lambda: not directory._is_answering)
+    thread = directory._thread
+    assert thread is not None
+    return thread
+
+
+def is_revoked(directory: Directory, name: str) -> bool:
+    """As a request finds it."""
+    return (directory.find_key(name) or directory.ask_key(name).wait()).rejection == "revoked"
+
+
 def seconds_of(call: Callable[[], object]) -> float:
     began = time.perf_counter()
     call()
@@ -348,6 +368,18 @@ def test_a_process_in_which_nothing_is_in_use_keeps_no_thread(
     assert directory.ask_key("good").wait() is good
 
 
+def test_a_key_revoked_while_the_database_failed_is_refused_after_the_thread_has_ended(
+    directory: Directory, tables: Tables, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thread = fail_with_a_stale_key(directory, tables, settings, monkeypatch)
+    monkeypatch.setattr(module, "IDLE_SECONDS", 0.0)
+    thread.join(SOON_SECONDS)
+    assert not thread.is_alive()
+    tables.error = None
+    tables.keys["good"] = KnownKey(None, "revoked")
+    eventually(lambda: is_revoked(directory, "good"))
+
+
 def test_the_thread_does_not_keep_the_process(directory: Directory, tables: Tables) -> None:
     directory.ask_key("any").wait()
     assert directory._thread is not None
@@ -406,6 +438,23 @@ def test_a_forked_child_starts_its_own_thread_and_leaves_its_parents_alone(
     directory._wake.release()
     assert os.waitpid(child, 0)[1] == 0
     assert directory.ask_key("another").wait().rejection == "unknown"
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_child_forked_while_the_database_failed_refuses_a_key_revoked_since(
+    directory: Directory, tables: Tables, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_with_a_stale_key(directory, tables, settings, monkeypatch)
+    child = os.fork()
+    if child == 0:
+        status = 1
+        with contextlib.suppress(BaseException):
+            tables.error = None
+            tables.keys["good"] = KnownKey(None, "revoked")
+            eventually(lambda: is_revoked(directory, "good"))
+            status = 0
+        os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 def test_changed_settings_are_taken_into_what_is_known(directory: Directory, tables: Tables) -> None:
