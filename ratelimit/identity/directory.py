@@ -52,6 +52,7 @@ _MOST_ASKED = 1_000
 _CHUNK = 500  # rows a query, which takes about 8 ms
 _WRITE_CHUNK = 100
 _SHORTEST_INTERVAL_SECONDS = 0.05
+_NOBODYS_KEY = ""  # is the hash of none
 
 Handle = TypeVar("Handle")
 Fact = TypeVar("Fact")
@@ -224,6 +225,8 @@ class Directory:
         keys, users = self._keys.in_use(MOST_REFRESHED), self._users.in_use(MOST_REFRESHED)
         if keys or users:
             self._busy_at = monotonic()
+        elif not self._is_answering:
+            self._read(own, self._keys, [_NOBODYS_KEY])  # or else nothing would tell that the database is back
         self._read_again(own, self._keys, [key_hash for key_hash, _ in keys])
         self._read_again(own, self._users, [user_id for user_id, _ in users])
         self._write_last_used(own, [entry for _, entry in keys])

@@ -380,6 +380,21 @@ def test_a_key_revoked_while_the_database_failed_is_refused_after_the_thread_has
     eventually(lambda: is_revoked(directory, "good"))
 
 
+def test_that_the_database_is_back_is_noticed_though_nothing_is_in_use(
+    directory: Directory, tables: Tables, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ratelimit.identity.shelf.IDLE_SECONDS", 0.0)
+    settings.RATELIMIT_REFRESH_SECONDS = 0.01
+    monkeypatch.setattr(module, "LATE_SECONDS", 0.0)
+    tables.add("good")
+    directory.ask_key("good").wait()
+    tables.error = OperationalError()
+    directory.ask_key("another").wait()
+    eventually(lambda: not directory._is_answering)
+    tables.error = None
+    eventually(lambda: directory.find_key("good") is None)
+
+
 def test_the_thread_does_not_keep_the_process(directory: Directory, tables: Tables) -> None:
     directory.ask_key("any").wait()
     assert directory._thread is not None
