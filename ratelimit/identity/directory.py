@@ -89,6 +89,10 @@ class Directory:
         """The user's tier, or None where it is not known."""
         return self._users.find(user_id, is_answering=self._is_answering)
 
+    def has_met_key(self, key_hash: str) -> bool:
+        """Whether there was such a key, though what is known of it may no longer be believed."""
+        return self._keys.has_met(key_hash)
+
     def ask_key(self, key_hash: str) -> Question[KnownKey]:
         return self._ask(self._keys, key_hash)
 

@@ -112,7 +112,7 @@ def _recall(request: HttpRequest, presented: str) -> KnownKey | Question[KnownKe
     fault = keys.fault_of(presented)
     if fault:
         return refused_key(fault)
-    if not _suspects.may_ask(_of_address(request).digest):
+    if not directory.has_met_key(key_hash) and not _suspects.may_ask(_of_address(request).digest):
         return refused_key("too_many")
     return directory.ask_key(key_hash)
 

@@ -8,86 +8,19 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
-from typing import Any
 
 import pytest
 from django.db import OperationalError
 from pytest_django.fixtures import Settings
 
 from ratelimit.identity import directory as module
-from ratelimit.identity import rows
 from ratelimit.identity.directory import LOOKUP_WAIT_SECONDS, Directory
-from ratelimit.identity.identities import key_identity
 from ratelimit.identity.rows import KnownKey
-from ratelimit.keys import VerifiedKey
+from tests.ratelimit.identity.tables import SOON_SECONDS, Tables, eventually
 
-SOON_SECONDS = 5.0
 SLACK_SECONDS = 0.05  # what a busy machine may add to a wait
-
-
-class Tables:
-    """Stands in for the database: counts, blocks and fails on demand."""
-
-    def __init__(self) -> None:
-        self.keys: dict[str, KnownKey] = {}
-        self.tiers: dict[Any, str] = {}
-        self.reads: list[list[Any]] = []
-        self.written: list[list[int]] = []
-        self.may_answer = threading.Event()
-        self.may_answer.set()
-        self.error: Exception | None = None
-        self.write_error: Exception | None = None
-
-    def add(self, name: str) -> KnownKey:
-        key = VerifiedKey(len(self.keys) + 1, name, name, frozenset({"read"}), None)
-        self.keys[name] = KnownKey(key_identity(key, "api_key"))
-        return self.keys[name]
-
-    def read_keys(self, hashes: Sequence[str]) -> Mapping[str, KnownKey]:
-        self._read(hashes)
-        return {name: self.keys[name] for name in hashes if name in self.keys}
-
-    def read_user_tiers(self, user_ids: Sequence[Any]) -> Mapping[Any, str]:
-        self._read(user_ids)
-        return {user_id: self.tiers.get(user_id, "api_key") for user_id in user_ids}
-
-    def write_last_used(self, key_ids: Sequence[int], at: datetime, unless_after: datetime) -> None:
-        self.written.append(list(key_ids))
-        if self.write_error is not None:
-            raise self.write_error
-
-    def _read(self, handles: Sequence[Any]) -> None:
-        self.reads.append(list(handles))
-        self.may_answer.wait(SOON_SECONDS)
-        if self.error is not None:
-            raise self.error
-
-
-@pytest.fixture
-def tables(monkeypatch: pytest.MonkeyPatch) -> Tables:
-    tables = Tables()
-    for name in ("read_keys", "read_user_tiers", "write_last_used"):
-        monkeypatch.setattr(rows, name, getattr(tables, name))
-    return tables
-
-
-@pytest.fixture
-def directory(tables: Tables, settings: Settings) -> Iterator[Directory]:
-    settings.RATELIMIT_REFRESH_SECONDS = 600.0  # by default nothing is refreshed but what a test has refreshed
-    directory = Directory()
-    yield directory
-    tables.may_answer.set()
-    directory.stop()
-
-
-def eventually(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SOON_SECONDS
-    while not holds():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.002)
 
 
 def fail_with_a_stale_key(
