@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 _BEARER = "bearer "
 _QUIET_SECONDS = 60.0
-_LONGEST_REMEMBERED = 200  # characters of forwarding headers
+_LONGEST_REMEMBERED = 200  # characters of a forwarding header
 _suspects = Suspects()
 
 
@@ -183,43 +183,32 @@ def _recall_tier(user: Any) -> str | Question[str]:
 @dataclass(frozen=True, slots=True)
 class _Trust:
     proxies: TrustedProxies
+    header: str
+    """In ``request.META``; empty where none is read."""
     ipv6_prefix: int
-    reads_x_forwarded_for: bool
-    reads_forwarded: bool
 
 
 @settled
 def _trust() -> _Trust:
     """Who is believed about addresses; nobody where the settings cannot be read, which the system checks tell."""
-    header = conf.forwarded_header.lower()
     try:
-        proxies = TrustedProxies.parse(conf.trusted_proxies)
+        proxies = TrustedProxies.parse(conf.trusted_proxies, conf.forwarded_header)
     except (TypeError, ValueError):
         logger.exception("RATELIMIT_TRUSTED_PROXIES is wrong, so that no proxy is trusted.")
         proxies = TrustedProxies()
-    trusts_any = bool(proxies.networks) or proxies.unix_socket
-    return _Trust(
-        proxies,
-        conf.ipv6_prefix,
-        trusts_any and header in {"", "x-forwarded-for"},
-        trusts_any and header in {"", "forwarded"},
-    )
+    return _Trust(proxies, proxies.header_in_environ, conf.ipv6_prefix)
 
 
 def _of_address(request: HttpRequest) -> Identity:
-    meta, trust = request.META, _trust()
-    remote_addr = meta.get("REMOTE_ADDR") or ""
-    forwarded_for = meta.get("HTTP_X_FORWARDED_FOR", "") if trust.reads_x_forwarded_for else ""
-    forwarded = meta.get("HTTP_FORWARDED", "") if trust.reads_forwarded else ""
-    if len(forwarded_for) + len(forwarded) > _LONGEST_REMEMBERED:
-        return address_identity(client_address(remote_addr, forwarded_for, forwarded, trust.proxies, trust.ipv6_prefix))
-    return _remembered_address(remote_addr, forwarded_for, forwarded)
+    meta = request.META
+    remote_addr, said = meta.get("REMOTE_ADDR") or "", meta.get(_trust().header, "")
+    return (_remembered_address if len(said) <= _LONGEST_REMEMBERED else _find_address)(remote_addr, said)
 
 
-@lru_cache(4096)  # finding an address costs 5 to 20 µs, remembering it 0.1
-def _remembered_address(remote_addr: str, forwarded_for: str, forwarded: str) -> Identity:
+def _find_address(remote_addr: str, said: str) -> Identity:
     trust = _trust()
-    return address_identity(client_address(remote_addr, forwarded_for, forwarded, trust.proxies, trust.ipv6_prefix))
+    return address_identity(client_address(remote_addr, said, trust.proxies, trust.ipv6_prefix))
 
 
+_remembered_address = lru_cache(4096)(_find_address)  # finding an address costs 5 to 20 µs, remembering it 0.1
 on_change(_remembered_address.cache_clear)
