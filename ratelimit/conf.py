@@ -88,17 +88,16 @@ class RateLimitSettings:
 
     @property
     def trusted_proxies(self) -> Sequence[str]:
-        """CIDRs of proxies whose X-Forwarded-For or Forwarded is believed; ``unix`` for the peer of a Unix socket."""
+        """CIDRs of proxies whose word on a client's address is believed; ``unix`` for the peer of a Unix socket."""
         return self._read("RATELIMIT_TRUSTED_PROXIES", (), _texts)
 
     @property
     def forwarded_header(self) -> str:
-        """Which header the trusted proxies write: ``X-Forwarded-For`` or ``Forwarded``; empty where that is not known.
+        """The header that the trusted proxies write, ``X-Forwarded-For`` (default) or ``Forwarded``.
 
-        Naming it is better: then the other one is never looked at. Unknown, both are, and where they differ neither is
-        believed.
+        The other one is never read: a proxy passes it on as the client wrote it.
         """
-        return self._read("RATELIMIT_FORWARDED_HEADER", "", _text)
+        return self._read("RATELIMIT_FORWARDED_HEADER", "", _text) or "X-Forwarded-For"
 
     @property
     def ipv6_prefix(self) -> int:

@@ -4,6 +4,8 @@ Only REMOTE_ADDR is a fact. Where it belongs to a trusted proxy, what that proxy
 and so on from the right, until a hop is not trusted: that one is the client. Everything left of it is the client's own
 writing and is never looked at. Where a trusted hop says something unreadable the walk ends at that hop, so that nothing
 a client writes chooses a bucket.
+
+One header is read, the one that the proxies write. A proxy passes on those it does not write as the client wrote them.
 """
 
 from __future__ import annotations
@@ -17,7 +19,11 @@ UNKNOWN = ""
 """The address of whoever has none: a server on a Unix socket whose peer is not trusted."""
 UNIX_SOCKET = "unix"
 """Among the trusted proxies: the peer of a server that listens on a Unix socket and so has no REMOTE_ADDR."""
+X_FORWARDED_FOR = "x-forwarded-for"
+FORWARDED = "forwarded"
+"""RFC 7239."""
 
+_IN_ENVIRON = {X_FORWARDED_FOR: "HTTP_X_FORWARDED_FOR", FORWARDED: "HTTP_FORWARDED"}
 _MOST_HOPS = 32
 _LONGEST_NODE = 100  # an IPv6 address has at most 45 characters; a port or an obfuscated one may follow
 _PORT = re.compile(r"[0-9]{1,5}|_[A-Za-z0-9._-]+", re.ASCII)
@@ -32,21 +38,32 @@ _Address = IPv4Address | IPv6Address
 
 @dataclass(frozen=True, slots=True)
 class TrustedProxies:
-    """The networks whose word is taken, parsed once."""
+    """The networks whose word is taken, parsed once, and the header in which they give it."""
 
     networks: tuple[tuple[int, int, int], ...] = ()
     """IP version, mask, masked address."""
     unix_socket: bool = False
+    header: str = X_FORWARDED_FOR
 
     @classmethod
-    def parse(cls, networks: Iterable[str]) -> TrustedProxies:
-        """CIDRs, single addresses, or ``unix``. Raises ValueError."""
+    def parse(cls, networks: Iterable[str], header: str = X_FORWARDED_FOR) -> TrustedProxies:
+        """CIDRs, single addresses, or ``unix``; the header in any case. Raises ValueError for what is no network.
+
+        A header other than X-Forwarded-For and Forwarded is never read.
+        """
         names = [name.strip() for name in networks]
         parsed = (ip_network(name) for name in names if name != UNIX_SOCKET)
         return cls(
             tuple((network.version, int(network.netmask), int(network.network_address)) for network in parsed),
             UNIX_SOCKET in names,
+            header.lower(),
         )
+
+    @property
+    def header_in_environ(self) -> str:
+        """What the header is called in a WSGI environ; empty where none is to be read."""
+        trusts_any = bool(self.networks) or self.unix_socket
+        return _IN_ENVIRON.get(self.header, "") if trusts_any else ""
 
     def __contains__(self, address: _Address | None) -> bool:
         if address is None:
@@ -55,38 +72,28 @@ class TrustedProxies:
         return any(version == address.version and number & mask == network for version, mask, network in self.networks)
 
 
-def client_address(
-    remote_addr: str, forwarded_for: str, forwarded: str, proxies: TrustedProxies, ipv6_prefix: int = 64
-) -> str:
+def client_address(remote_addr: str, said: str, proxies: TrustedProxies, ipv6_prefix: int = 64) -> str:
     """The client's address as one canonical text: ``192.0.2.1``, ``2001:db8::/64``, or UNKNOWN. Never raises.
 
-    ``remote_addr`` is what the server saw, empty on a Unix socket; ``forwarded_for`` and ``forwarded`` are the values
-    of X-Forwarded-For and Forwarded (RFC 7239), empty where absent or not to be read. Nobody can tell which of the two
-    a proxy writes and which it only passes on: where both are there and differ, neither is believed. IPv4-mapped
-    addresses are IPv4; IPv6 addresses are grouped by their first ``ipv6_prefix`` bits.
+    ``remote_addr`` is what the server saw, empty on a Unix socket; ``said`` is the value of ``proxies.header``, empty
+    where absent. IPv4-mapped addresses are IPv4; IPv6 addresses are grouped by their first ``ipv6_prefix`` bits.
     """
     peer = _address(remote_addr)
-    is_trusted = peer in proxies or (not remote_addr and proxies.unix_socket)
-    if is_trusted and (forwarded_for or forwarded):
-        said = [
-            _walk(peer, header, last_hop, proxies)
-            for header, last_hop in ((forwarded_for, _last_listed), (forwarded, _last_element))
-            if header
-        ]
-        if said[0] == said[-1]:
-            peer = said[0]
+    last_hop = _LAST_HOP.get(proxies.header)
+    if said and last_hop and (peer in proxies or (not remote_addr and proxies.unix_socket)):
+        peer = _walk(peer, said, last_hop, proxies)
     return _canonical(peer, ipv6_prefix)
 
 
 def _walk(
-    peer: _Address | None, header: str, last_hop: Callable[[str], tuple[_Address | None, str]], proxies: TrustedProxies
+    peer: _Address | None, said: str, last_hop: Callable[[str], tuple[_Address | None, str]], proxies: TrustedProxies
 ) -> _Address | None:
     for _ in range(_MOST_HOPS):
-        hop, header = last_hop(header)
+        hop, said = last_hop(said)
         if hop is None:
             break
         peer = hop
-        if not header or peer not in proxies:
+        if not said or peer not in proxies:
             break
     return peer
 
@@ -116,6 +123,9 @@ def _last_element(header: str) -> tuple[_Address | None, str]:
         return None, rest
     node = nodes[0]
     return _node(_ESCAPED.sub(r"\1", node[1:-1]) if node.startswith('"') else node), rest
+
+
+_LAST_HOP = {X_FORWARDED_FOR: _last_listed, FORWARDED: _last_element}
 
 
 def _node(text: str) -> _Address | None:

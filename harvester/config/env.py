@@ -123,6 +123,12 @@ VARIABLES: tuple[Variable, ...] = (
         "Networks (10.0.0.0/8) of the proxies in front, comma-separated. What they say of a client's address counts.",
     ),
     Variable(
+        "RATELIMIT_FORWARDED_HEADER",
+        parsers.one_of("X-Forwarded-For", "Forwarded"),
+        "X-Forwarded-For",
+        "The header that those proxies write, X-Forwarded-For or Forwarded. The other one is never read.",
+    ),
+    Variable(
         "RATELIMIT_EXPECTED_PROCESSES",
         parsers.integer(1, 1_000_000),
         "1",

@@ -207,6 +207,7 @@ if _TESTING:
     RATELIMIT_TIERS = {tier: {"limit": 500_000} for tier in ("anonymous", "api_key", "premium")} | RATELIMIT_TIERS
     RATELIMIT_REFRESH_SECONDS = 0  # no other connection sees what a test has written
 RATELIMIT_TRUSTED_PROXIES = environment.names("RATELIMIT_TRUSTED_PROXIES")
+RATELIMIT_FORWARDED_HEADER = environment.text("RATELIMIT_FORWARDED_HEADER")
 RATELIMIT_EXPECTED_PROCESSES = environment.integer("RATELIMIT_EXPECTED_PROCESSES")
 RATELIMIT_EXEMPT_PATHS = ["/health/*", "/metrics"]
 RATELIMIT_DENIED_VIEW = "harvester.config.error_handlers.too_many_requests"

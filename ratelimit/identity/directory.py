@@ -30,7 +30,7 @@ from django.utils import timezone
 from ratelimit.conf import conf, on_change
 from ratelimit.identity import rows
 from ratelimit.identity.hurry import OwnConnections
-from ratelimit.identity.questions import Asked, AskedNow, Question
+from ratelimit.identity.questions import Asked, AskedNow, FreeTurn, Question, Turn
 from ratelimit.identity.rows import KnownKey
 from ratelimit.identity.shelf import IDLE_SECONDS, Entry, Shelf, Unanswered
 from ratelimit.stores.forks import tell_after_fork
@@ -52,6 +52,8 @@ _MOST_ASKED = 1_000
 _CHUNK = 500  # rows a query, which takes about 8 ms
 _WRITE_CHUNK = 100
 _SHORTEST_INTERVAL_SECONDS = 0.05
+_NOBODYS_KEY = ""  # is the hash of none
+_FREE = FreeTurn()
 
 Handle = TypeVar("Handle")
 Fact = TypeVar("Fact")
@@ -88,11 +90,12 @@ class Directory:
         """The user's tier, or None where it is not known."""
         return self._users.find(user_id, is_answering=self._is_answering)
 
-    def ask_key(self, key_hash: str) -> Question[KnownKey]:
-        return self._ask(self._keys, key_hash)
+    def ask_key(self, key_hash: str, turn: Turn[KnownKey]) -> Question[KnownKey]:
+        """For what is not known, or no longer. A look-up takes the turn, unless the key was there when last read."""
+        return self._ask(self._keys, key_hash, turn)
 
     def ask_user_tier(self, user_id: Any) -> Question[str]:
-        return self._ask(self._users, user_id)
+        return self._ask(self._users, user_id, _FREE)
 
     # --- for settings, tests and forks -------------------------------------------------------------------------------
 
@@ -116,14 +119,15 @@ class Directory:
         self._inherited.append(self._own)  # kept, as even closing would speak on the parent's sockets
         self._own = self._thread = None
         self._query_began_at = None
+        self._expect_answers()
         self._wake = Condition()
         self._keys.asked, self._users.asked = {}, {}
 
     # --- asking ------------------------------------------------------------------------------------------------------
 
-    def _ask(self, shelf: Shelf[Handle, Fact], handle: Handle) -> Question[Fact]:
+    def _ask(self, shelf: Shelf[Handle, Fact], handle: Handle, turn: Turn[Fact]) -> Question[Fact]:
         if not conf.refresh_seconds:
-            return AskedNow(lambda: self._read_now(shelf, handle))
+            return AskedNow(lambda: self._read_now(shelf, handle, turn))
 
         def give_up(reason: str) -> Fact:
             return shelf.without_answer(handle, reason if self._is_answering else "lookup_failed")
@@ -131,15 +135,24 @@ class Directory:
         with self._wake:
             answer = shelf.asked.get(handle)
             if answer is None:
-                answer = Future()
-                answer.set_running_or_notify_cancel()  # whoever stops waiting cannot cancel it for others
-                if len(shelf.asked) >= _MOST_ASKED or not self._has_thread():
-                    answer.set_result(Unanswered("lookup_failed"))
-                else:
-                    shelf.asked[handle] = answer
-                    self._wake.notify()
+                answer = self._ask_anew(shelf, handle, _FREE if shelf.has_met(handle) else turn)
             self._busy_at = monotonic()
         return Asked(answer, self._patience(), give_up)
+
+    def _ask_anew(self, shelf: Shelf[Handle, Fact], handle: Handle, turn: Turn[Fact]) -> Future[Fact | Unanswered]:
+        """A look-up of its own, or the reason for none. The lock is held, so that those who ask at once cause one."""
+        answer: Future[Fact | Unanswered] = Future()
+        answer.set_running_or_notify_cancel()  # whoever stops waiting cannot cancel it for others
+        if not turn.take():
+            answer.set_result(Unanswered("too_many"))
+            return answer
+        answer.add_done_callback(lambda answered: turn.settle(answered.result()))
+        if len(shelf.asked) >= _MOST_ASKED or not self._has_thread():
+            answer.set_result(Unanswered("lookup_failed"))
+        else:
+            shelf.asked[handle] = answer
+            self._wake.notify()
+        return answer
 
     def _patience(self) -> float:
         """How long it makes sense to wait: not behind a query that has kept others waiting in vain."""
@@ -147,12 +160,17 @@ class Directory:
         is_late = began_at is not None and monotonic() > began_at + LOOKUP_WAIT_SECONDS
         return LOOKUP_WAIT_SECONDS if self._is_answering and not is_late else 0.0
 
-    def _read_now(self, shelf: Shelf[Handle, Fact], handle: Handle) -> Fact:
+    def _read_now(self, shelf: Shelf[Handle, Fact], handle: Handle, turn: Turn[Fact]) -> Fact:
+        if not turn.take():
+            return shelf.unanswered("too_many")
         try:
-            return shelf.read([handle]).get(handle, shelf.absent)
+            fact = shelf.read([handle]).get(handle, shelf.absent)
         except DatabaseError as error:
             self._note_reading(error)
+            turn.settle(Unanswered("lookup_failed"))
             return shelf.unanswered("lookup_failed")
+        turn.settle(fact)
+        return fact
 
     def _has_thread(self) -> bool:
         """Whether there is one that will answer; starts it where there is none. The lock is held."""
@@ -162,8 +180,13 @@ class Directory:
                 thread.start()
             except RuntimeError:  # no more threads, or the process is ending
                 return False
-            self._thread, self._is_answering, self._may_try = thread, True, True
+            self._thread = thread
+            self._expect_answers()
         return True
+
+    def _expect_answers(self) -> None:
+        """Where no thread runs nobody would notice the database's return, and what is known would hold for ever."""
+        self._is_answering = self._may_try = True
 
     # --- the thread's own --------------------------------------------------------------------------------------------
 
@@ -195,6 +218,7 @@ class Directory:
                     break
                 self._wake.wait(refresh_at - now)
             self._thread = None
+            self._expect_answers()
             return False
 
     def _answer_asked(self, own: OwnConnections) -> None:
@@ -217,6 +241,8 @@ class Directory:
         keys, users = self._keys.in_use(MOST_REFRESHED), self._users.in_use(MOST_REFRESHED)
         if keys or users:
             self._busy_at = monotonic()
+        elif not self._is_answering:
+            self._read(own, self._keys, [_NOBODYS_KEY])  # or else nothing would tell that the database is back
         self._read_again(own, self._keys, [key_hash for key_hash, _ in keys])
         self._read_again(own, self._users, [user_id for user_id, _ in users])
         self._write_last_used(own, [entry for _, entry in keys])

@@ -1,4 +1,4 @@
-"""How a request waits for a row: in a thread or on an event loop, and never for long."""
+"""How a request waits for a row: in a thread or on an event loop, and never for long; and what asking costs it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ratelimit.identity.shelf import Unanswered
 
 Fact = TypeVar("Fact")
 Answer_co = TypeVar("Answer_co", covariant=True)
+Answer_contra = TypeVar("Answer_contra", contravariant=True)
 
 
 class Question(Protocol[Answer_co]):
@@ -21,6 +22,25 @@ class Question(Protocol[Answer_co]):
     def wait(self) -> Answer_co: ...
 
     async def wait_async(self) -> Answer_co: ...
+
+
+class Turn(Protocol[Answer_contra]):
+    """What a look-up costs whoever causes it: taken before it, settled by its answer. Neither may wait or raise."""
+
+    def take(self) -> bool:
+        """Whether there may be one."""
+
+    def settle(self, answer: Answer_contra | Unanswered) -> None: ...
+
+
+class FreeTurn:
+    """Costs nothing."""
+
+    def take(self) -> bool:
+        return True
+
+    def settle(self, answer: object) -> None:
+        pass
 
 
 class Asked(Generic[Fact]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from functools import lru_cache
-from time import monotonic, time
+from time import monotonic
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -19,7 +19,7 @@ from ratelimit.identity.directory import get_directory, refused_key
 from ratelimit.identity.identities import Identity, address_identity, user_identity
 from ratelimit.identity.questions import Question
 from ratelimit.identity.rows import KnownKey
-from ratelimit.identity.suspects import Suspects
+from ratelimit.identity.suspects import AddressTurn, Suspects
 from ratelimit.proxies import TrustedProxies, client_address
 from ratelimit.signals import identity_rejected
 from ratelimit.tiers import RateLimitTier
@@ -27,9 +27,8 @@ from ratelimit.tiers import RateLimitTier
 logger = logging.getLogger(__name__)
 
 _BEARER = "bearer "
-_COSTS_A_LOOKUP = frozenset({"unknown", "revoked", "expired", "inactive_owner"})
 _QUIET_SECONDS = 60.0
-_LONGEST_REMEMBERED = 200  # characters of forwarding headers
+_LONGEST_REMEMBERED = 200  # characters of a forwarding header
 _suspects = Suspects()
 
 
@@ -58,8 +57,7 @@ def resolve(request: HttpRequest) -> Identity:
     presented = _begin(request)
     if presented is not None:
         question = _recall(request, presented)
-        known = question if isinstance(question, KnownKey) else question.wait()
-        identity = _accept(request, known, was_asked=known is not question)
+        identity = _accept(request, question if isinstance(question, KnownKey) else question.wait())
         if identity is not None:
             return identity
     user = _user(request)
@@ -74,8 +72,7 @@ async def aresolve(request: HttpRequest) -> Identity:
     presented = _begin(request)
     if presented is not None:
         question = _recall(request, presented)
-        known = question if isinstance(question, KnownKey) else await question.wait_async()
-        identity = _accept(request, known, was_asked=known is not question)
+        identity = _accept(request, question if isinstance(question, KnownKey) else await question.wait_async())
         if identity is not None:
             return identity
     user = await _auser(request)
@@ -112,19 +109,15 @@ def _recall(request: HttpRequest, presented: str) -> KnownKey | Question[KnownKe
     fault = keys.fault_of(presented)
     if fault:
         return refused_key(fault)
-    if not _suspects.may_ask(_of_address(request).digest):
-        return refused_key("too_many")
-    return directory.ask_key(key_hash)
+    return directory.ask_key(key_hash, AddressTurn(_suspects, _of_address(request).digest))
 
 
-def _accept(request: HttpRequest, known: KnownKey, *, was_asked: bool) -> Identity | None:
+def _accept(request: HttpRequest, known: KnownKey) -> Identity | None:
     """The key's identity where it is good, which the request then bears; else its refusal is told and counted."""
-    rejection = known.rejection if known.expires_at > time() else "expired"
+    rejection = known.refusal()
     if known.identity is not None and not rejection:
         request.api_key = known.identity.key  # type: ignore[attr-defined]  # as above
         return known.identity
-    if was_asked and rejection in _COSTS_A_LOOKUP:
-        _suspects.charge(_of_address(request).digest)
     identity_rejected.send_robust(resolve, reason=rejection)
     return None
 
@@ -190,43 +183,32 @@ def _recall_tier(user: Any) -> str | Question[str]:
 @dataclass(frozen=True, slots=True)
 class _Trust:
     proxies: TrustedProxies
+    header: str
+    """In ``request.META``; empty where none is read."""
     ipv6_prefix: int
-    reads_x_forwarded_for: bool
-    reads_forwarded: bool
 
 
 @settled
 def _trust() -> _Trust:
     """Who is believed about addresses; nobody where the settings cannot be read, which the system checks tell."""
-    header = conf.forwarded_header.lower()
     try:
-        proxies = TrustedProxies.parse(conf.trusted_proxies)
+        proxies = TrustedProxies.parse(conf.trusted_proxies, conf.forwarded_header)
     except (TypeError, ValueError):
         logger.exception("RATELIMIT_TRUSTED_PROXIES is wrong, so that no proxy is trusted.")
         proxies = TrustedProxies()
-    trusts_any = bool(proxies.networks) or proxies.unix_socket
-    return _Trust(
-        proxies,
-        conf.ipv6_prefix,
-        trusts_any and header in {"", "x-forwarded-for"},
-        trusts_any and header in {"", "forwarded"},
-    )
+    return _Trust(proxies, proxies.header_in_environ, conf.ipv6_prefix)
 
 
 def _of_address(request: HttpRequest) -> Identity:
-    meta, trust = request.META, _trust()
-    remote_addr = meta.get("REMOTE_ADDR") or ""
-    forwarded_for = meta.get("HTTP_X_FORWARDED_FOR", "") if trust.reads_x_forwarded_for else ""
-    forwarded = meta.get("HTTP_FORWARDED", "") if trust.reads_forwarded else ""
-    if len(forwarded_for) + len(forwarded) > _LONGEST_REMEMBERED:
-        return address_identity(client_address(remote_addr, forwarded_for, forwarded, trust.proxies, trust.ipv6_prefix))
-    return _remembered_address(remote_addr, forwarded_for, forwarded)
+    meta = request.META
+    remote_addr, said = meta.get("REMOTE_ADDR") or "", meta.get(_trust().header, "")
+    return (_remembered_address if len(said) <= _LONGEST_REMEMBERED else _find_address)(remote_addr, said)
 
 
-@lru_cache(4096)  # finding an address costs 5 to 20 µs, remembering it 0.1
-def _remembered_address(remote_addr: str, forwarded_for: str, forwarded: str) -> Identity:
+def _find_address(remote_addr: str, said: str) -> Identity:
     trust = _trust()
-    return address_identity(client_address(remote_addr, forwarded_for, forwarded, trust.proxies, trust.ipv6_prefix))
+    return address_identity(client_address(remote_addr, said, trust.proxies, trust.ipv6_prefix))
 
 
+_remembered_address = lru_cache(4096)(_find_address)  # finding an address costs 5 to 20 µs, remembering it 0.1
 on_change(_remembered_address.cache_clear)

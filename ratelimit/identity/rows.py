@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from math import inf
+from time import time
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -32,6 +33,10 @@ class KnownKey:
     """Empty for a good key, else the reason that ``identity_rejected`` tells."""
     expires_at: float = inf
     """Unix seconds."""
+
+    def refusal(self) -> str:
+        """Why it is refused now; empty for a good key that has not expired."""
+        return self.rejection if self.expires_at > time() else "expired"
 
 
 def aliases() -> set[str]:

@@ -65,6 +65,10 @@ class Shelf(Generic[Handle, Fact]):
         absent_until = self._absent_until.get(handle)
         return self.absent if absent_until is not None and now < absent_until else None
 
+    def has_met(self, handle: Handle) -> bool:
+        """Whether there was such a row when it was last read."""
+        return handle in self._entries
+
     def without_answer(self, handle: Handle, reason: str) -> Fact:
         """What holds for want of an answer: the last known, if anything is."""
         entry = self._entries.get(handle)

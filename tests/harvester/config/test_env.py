@@ -56,6 +56,7 @@ def test_every_default_can_be_parsed(variable: Variable) -> None:
         ("HARVESTER_ALLOWED_PRIVATE_HOSTS", "10.0.0.0/8"),
         ("RATELIMIT_TIERS", "anonymous=5"),
         ("RATELIMIT_TIERS", "[]"),
+        ("RATELIMIT_FORWARDED_HEADER", "X-Real-IP"),
         ("RATELIMIT_EXPECTED_PROCESSES", "many"),
     ],
 )

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from datetime import timedelta
-from random import Random
 from typing import Any
 
 import pytest
@@ -122,14 +121,15 @@ def test_forwarding_headers_count_behind_a_trusted_proxy_only(settings: Settings
     assert resolve(request(**forwarded)).digest != ANONYMOUS.digest
     settings.RATELIMIT_TRUSTED_PROXIES = ["10.0.0.0/8"]
     assert resolve(request(**forwarded)) == ANONYMOUS
-    assert resolve(request(REMOTE_ADDR="10.0.0.1", HTTP_FORWARDED=f"for={CLIENT}")) == ANONYMOUS
 
 
 def test_the_header_that_the_proxies_do_not_write_is_not_read(settings: Settings) -> None:
     settings.RATELIMIT_TRUSTED_PROXIES = ["10.0.0.0/8"]
     both = {"REMOTE_ADDR": "10.0.0.1", "HTTP_X_FORWARDED_FOR": CLIENT, "HTTP_FORWARDED": "for=198.51.100.1"}
-    settings.RATELIMIT_FORWARDED_HEADER = "X-Forwarded-For"
     assert resolve(request(**both)) == ANONYMOUS
+    for header in ("", "X-Forwarded-For"):
+        settings.RATELIMIT_FORWARDED_HEADER = header
+        assert resolve(request(**both)) == ANONYMOUS
     settings.RATELIMIT_FORWARDED_HEADER = "Forwarded"
     assert resolve(request(**both)) == resolve(request(REMOTE_ADDR="198.51.100.1"))
 
@@ -391,59 +391,6 @@ def test_an_error_of_auser_is_not_the_requests_end() -> None:
 def test_a_visitor_costs_the_event_loop_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resolver, "sync_to_async", None)
     assert async_to_sync(aresolve)(request_with_session(None)) == ANONYMOUS
-
-
-# --- anything at all --------------------------------------------------------------------------------------------------
-
-
-def random_headers(random: Random) -> dict[str, str]:
-    def mess(longest: int) -> str:
-        return "".join(chr(random.randrange(256)) for _ in range(random.randrange(longest)))
-
-    def address() -> str:
-        return ".".join(str(random.randrange(300)) for _ in range(4))
-
-    def value() -> str:
-        kinds = (
-            lambda: mess(60),
-            address,
-            lambda: f"{address()}, {address()}",
-            lambda: f'for="{address()}:{random.randrange(99999)}";proto={mess(5)}',
-            lambda: f"shk_{mess(50)}",
-            lambda: f"Bearer {mess(50)}",
-            lambda: f"Bearer shk_{random.randrange(10**40)}",
-            lambda: "\x00" * random.randrange(9000),
-            lambda: random.choice(',;="[]:_') * 8192,
-            lambda: "::ffff:" + address(),
-        )
-        return random.choice(kinds)()
-
-    names = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_API_KEY", "HTTP_AUTHORIZATION", "HTTP_X_REAL_IP")
-    return {name: value() for name in names if random.random() < 0.6}
-
-
-@pytest.mark.parametrize("proxies", [[], ["192.0.2.0/24"]])
-def test_10_000_requests_with_random_headers_stay_in_one_bucket(settings: Settings, proxies: list[str]) -> None:
-    settings.RATELIMIT_TRUSTED_PROXIES = proxies
-    random = Random(10_000)  # noqa: S311 - makes a mess, guards nothing
-    asked = request()
-    bare = dict(asked.META)
-    for _ in range(10_000):
-        asked.META = bare | random_headers(random)
-        assert resolve(asked) == ANONYMOUS
-
-
-def test_10_000_requests_with_random_headers_stay_in_one_bucket_behind_a_proxy(settings: Settings) -> None:
-    settings.RATELIMIT_TRUSTED_PROXIES = ["192.0.2.0/24"]
-    settings.RATELIMIT_FORWARDED_HEADER = "X-Forwarded-For"
-    random = Random(10_001)  # noqa: S311 - as above
-    asked = request(REMOTE_ADDR="192.0.2.1")
-    bare = dict(asked.META)
-    for _ in range(10_000):
-        headers = random_headers(random)
-        written = headers.get("HTTP_X_FORWARDED_FOR", "")
-        asked.META = bare | headers | {"HTTP_X_FORWARDED_FOR": f"{written}, {CLIENT}"}  # as a proxy appends
-        assert resolve(asked) == ANONYMOUS
 
 
 # --- what nobody is told ----------------------------------------------------------------------------------------------

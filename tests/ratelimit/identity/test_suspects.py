@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ratelimit.identity import suspects as module
-from ratelimit.identity.suspects import Suspects
+from ratelimit.identity.suspects import FAILED_LOOKUPS, Suspects
 
 MINUTE_NS = 60 * 10**9
 
@@ -17,44 +17,66 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return now
 
 
-def test_ten_failures_are_let_pass_and_then_one_every_six_seconds(clock: list[int]) -> None:
+def turns_left(suspects: Suspects, address: str) -> int:
+    turns = 0
+    while suspects.take_turn(address):
+        turns += 1
+    return turns
+
+
+def test_ten_turns_are_given_and_then_one_every_six_seconds(clock: list[int]) -> None:
     suspects = Suspects()
-    for _ in range(10):
-        assert suspects.may_ask("a")
-        suspects.charge("a")
-    assert not suspects.may_ask("a")
+    assert turns_left(suspects, "a") == FAILED_LOOKUPS.requests
     clock[0] += MINUTE_NS // 10
-    assert suspects.may_ask("a")
-    suspects.charge("a")
-    assert not suspects.may_ask("a")
+    assert turns_left(suspects, "a") == 1
 
 
-def test_asking_alone_costs_nothing(clock: list[int]) -> None:
+def test_turns_that_are_given_back_cost_nothing_and_leave_nothing(clock: list[int]) -> None:
     suspects = Suspects()
-    assert all(suspects.may_ask("a") for _ in range(100))
+    for _ in range(100):
+        assert suspects.take_turn("a")
+        suspects.give_back_turn("a")
+    assert suspects._arrivals_us == {}
 
 
-def test_failures_beyond_the_tenth_make_no_debt(clock: list[int]) -> None:
+def test_a_turn_given_back_is_one_turn(clock: list[int]) -> None:
+    suspects = Suspects()
+    turns_left(suspects, "a")
+    suspects.give_back_turn("a")
+    assert turns_left(suspects, "a") == 1
+
+
+def test_no_more_turns_come_back_than_there_were(clock: list[int]) -> None:
+    suspects = Suspects()
+    for _ in range(100):
+        suspects.give_back_turn("a")
+    assert turns_left(suspects, "a") == FAILED_LOOKUPS.requests
+
+
+def test_turns_that_are_refused_make_no_debt(clock: list[int]) -> None:
     suspects = Suspects()
     for _ in range(1000):
-        suspects.charge("a")
+        suspects.take_turn("a")
     clock[0] += MINUTE_NS // 10
-    assert suspects.may_ask("a")
+    assert suspects.take_turn("a")
 
 
-def test_the_least_recently_charged_is_forgotten_first(clock: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_address_whose_last_turn_is_oldest_is_forgotten_first(
+    clock: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "_MOST_ADDRESSES", 3)
     suspects = Suspects()
-    for _ in range(10):
+    for _ in range(9):
         for address in "abc":
-            suspects.charge(address)
-    suspects.charge("a")
-    suspects.charge("d")
-    assert [suspects.may_ask(address) for address in "abcd"] == [False, True, False, True]
+            suspects.take_turn(address)
+    for address in "bcad":
+        suspects.take_turn(address)
+    assert list(suspects._arrivals_us) == ["c", "a", "d"]
+    assert [suspects.take_turn(address) for address in "ca"] == [False, False]
 
 
 def test_a_forked_child_does_not_wait_for_its_parents_lock() -> None:
     suspects = Suspects()
     suspects._lock.acquire()
     suspects.after_fork()
-    suspects.charge("a")
+    suspects.take_turn("a")
