@@ -311,12 +311,12 @@ class Directory:
         self._is_answering = self._may_try = error is None
 
     def _note_writing(self, error: Exception | None, dropped: int) -> None:
-        self.dropped_writes += dropped
         if error is not None and self._is_writing:
             logger.warning("When API keys were last used cannot be written (%s).", type(error).__name__)
         elif error is None and not self._is_writing:
             logger.info("When API keys were last used can be written again (%d were dropped).", self.dropped_writes)
         self._is_writing = error is None
+        self.dropped_writes += dropped
 
 
 @cache
