@@ -125,6 +125,8 @@ class Decision(NamedTuple):
     cost: int = 1
     policy: str = "default"
     """The name in the RateLimit headers: ``default`` for the tier's limit, else the scope that decided."""
+    shadow: bool = False
+    """Refused, and admitted all the same, because the tier's limits are not enforced; nothing was taken."""
 
     @property
     def is_unlimited(self) -> bool:

@@ -60,6 +60,11 @@ class RateLimitSettings:
         return self._read("RATELIMIT_ON_OUTAGE", {}, _by_tier)
 
     @property
+    def enforce(self) -> bool | Mapping[str, bool]:
+        """Whether refusals hold; False, or tier → False: shadow mode, in which they are only counted and told of."""
+        return self._read("RATELIMIT_ENFORCE", True, _flag_or_flags)
+
+    @property
     def expected_processes(self) -> int:
         """How many processes share a limit; each one's share where it decides alone is max(1, limit ÷ this)."""
         return self._read("RATELIMIT_EXPECTED_PROCESSES", 1, _count)
@@ -84,7 +89,7 @@ class RateLimitSettings:
 
     @property
     def deny_cache_keys(self) -> int:
-        return self._read("RATELIMIT_DENY_CACHE_KEYS", 10_000, _count)
+        return self._read("RATELIMIT_DENY_CACHE_KEYS", 10_000, _count_or_none)
 
     @property
     def trusted_proxies(self) -> Sequence[str]:
@@ -160,11 +165,28 @@ def _by_tier(value: Any) -> Mapping[str, Any]:
     return {_text(tier): chosen for tier, chosen in dict(value).items()}
 
 
-def _count(value: Any) -> int:
+def _flag_or_flags(value: Any) -> bool | Mapping[str, bool]:
+    if isinstance(value, bool):
+        return value
+    return {tier: _flag(one) for tier, one in _by_tier(value).items()}
+
+
+def _flag(value: Any) -> bool:
+    """A text would always be true, ``"False"`` too."""
+    if not isinstance(value, bool):
+        raise TypeError(f"True or False is wanted, not {value!r}")
+    return value
+
+
+def _count(value: Any, least: int = 1) -> int:
     number = int(value)
-    if number < 1:
-        raise UnusableNumberError(number, 1)
+    if number < least:
+        raise UnusableNumberError(number, least)
     return number
+
+
+def _count_or_none(value: Any) -> int:
+    return _count(value, 0)
 
 
 def _seconds(value: Any, least: float = _SHORTEST_SECONDS) -> float:

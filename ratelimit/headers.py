@@ -26,7 +26,7 @@ def limit_headers(decision: Decision, unix_now: float) -> Headers:
 
     ``unix_now``: seconds since 1970, to which X-RateLimit-Reset (when the bucket is full again) refers.
     """
-    allowed, limit, arrival_us, now_us, _, _, _, policy = decision
+    allowed, limit, arrival_us, now_us, _, _, _, policy, _ = decision
     if limit is None:
         return {}
     # Decision's properties would tell the same, but every response comes along here and calls are not free.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import Lock
 from time import monotonic, monotonic_ns
+from typing import NamedTuple
 
 from ratelimit.bucket import Decision, Limit
 from ratelimit.conf import DEFAULT_TIERS, conf, on_change
@@ -18,7 +20,7 @@ from ratelimit.stores import build_store
 from ratelimit.stores.base import Charge, Store, Verdict
 from ratelimit.stores.forks import tell_after_fork
 from ratelimit.stores.memory import MemoryStore
-from ratelimit.tiers import limit_for
+from ratelimit.tiers import limit_for, tiers_in_shadow
 
 logger = logging.getLogger(__name__)
 
@@ -35,13 +37,16 @@ _FALLBACK_LIMIT = Limit(DEFAULT_TIERS["anonymous"]["limit"], DEFAULT_TIERS["anon
 class Scope:
     """A limit of its own beside the tier's, such as 20 searches a minute; each client has its own bucket of it.
 
-    ``name``: 1 to 32 of a-z, 0-9, ``-`` and ``_``, a letter first, and not ``default``. Raises ValueError.
+    ``name``: 1 to 32 of a-z, 0-9, ``-`` and ``_``, a letter first, and not ``default``. ``cost`` is what one call takes
+    of it, whatever the call costs of the tier's limit. Raises ValueError.
     """
 
     name: str
     limit: Limit
+    cost: int = 1
 
     def __post_init__(self) -> None:
+        _require_cost(self.cost)
         if not _SCOPE_NAME.fullmatch(self.name) or self.name == TIER_POLICY:
             raise ValueError(f"“{self.name}” cannot name a scope: write a letter, then up to 31 of a-z, 0-9, - and _.")
 
@@ -54,15 +59,32 @@ class _Limits(dict[str, Limit | None]):
         return limit
 
 
+class Stats(NamedTuple):
+    """How rate limiting stands in one process."""
+
+    backend: str
+    """Who decides now: ``redis``, ``memory``, or nobody yet (empty)."""
+    wanted: str
+    """Who decides when all is well."""
+    reason: str
+    """Why memory decides in place of Redis, in one word; else empty."""
+    buckets_in_memory: int
+    exhausted_buckets: int
+    """How many the deny cache holds."""
+    process_id: int
+
+
 class RateLimiter:
     """Decides, peeks, gives back and forgets; any number of threads and tasks may share one.
 
-    ``cost`` is in whole tokens, at least 1. It is taken from the tier's bucket and from that of each scope, from all of
-    them or from none. Scopes of one call have different names. ValueError tells of arguments that break these rules.
-    An unlimited tier is never refused; no store is asked for it, whatever the scopes.
+    ``cost`` is in whole tokens, at least 1, of the tier's bucket; each scope has a cost of its own. They are taken from
+    all buckets or from none. Scopes of one call have different names. ValueError tells of arguments that break these
+    rules. An unlimited tier is never refused; no store is asked for it, whatever the scopes.
 
     Where several limits are asked, the decision tells of the one that matters most: of those that refuse, the one that
     takes longest to come back; else the one with the fewest requests left.
+
+    Tiers that RATELIMIT_ENFORCE leaves out are in shadow: they are counted and told of as any other, and never refused.
     """
 
     def __init__(self, store: Store) -> None:
@@ -70,6 +92,7 @@ class RateLimiter:
         self._is_shared = not isinstance(store, MemoryStore) or store.stands_in
         self._deny_cache = DenyCache(conf.deny_cache_keys, monotonic_ns)
         self._on_outage = conf.on_outage
+        self._in_shadow = tiers_in_shadow()
         self._last_resort = MemoryStore(conf.memory_keys, conf.expected_processes)
         self._limits = _Limits()
         self._quiet_until = 0.0
@@ -92,17 +115,19 @@ class RateLimiter:
             if limit is None:
                 decision = _unlimited(tier, cost)
             elif scopes:
-                charges = _charges(identity, limit, cost, scopes)
-                decision = self._foregone(tier, cost, scopes, charges) or self._heard(
-                    tier, cost, scopes, charges, self._store.take(charges), asked_ns
+                question = _Question(tier, cost, _charges(identity, limit, cost, scopes), _policies(scopes))
+                decision = self._foregone(question) or self._heard(
+                    question, self._store.take(question.charges), asked_ns
                 )
             elif self._is_shared:
                 decision = self._ask_for_one(identity.bucket, tier, limit, cost, asked_ns)
             else:
                 allowed, arrival_us, now_us, limit, backend = self._store.take_one(identity.bucket, limit, cost)
-                decision = _new(Decision, (allowed, limit, arrival_us, now_us, tier, backend, cost, TIER_POLICY))
+                decision = _new(Decision, (allowed, limit, arrival_us, now_us, tier, backend, cost, TIER_POLICY, False))
         except Exception as error:  # noqa: BLE001 - whatever breaks here must neither break the request nor let it pass
             decision = self._decide_in_need(identity, cost, error)
+        if not decision.allowed and self._in_shadow:
+            decision = self._shadowed(decision)
         if asked_ns and request_checked.receivers:
             _tell(decision, asked_ns)
         return decision
@@ -117,13 +142,64 @@ class RateLimiter:
             if limit is None:
                 decision = _unlimited(tier, cost)
             else:
-                charges = _charges(identity, limit, cost, scopes)
-                decision = self._foregone(tier, cost, scopes, charges) or self._heard(
-                    tier, cost, scopes, charges, await self._store.atake(charges), asked_ns
+                question = _Question(tier, cost, _charges(identity, limit, cost, scopes), _policies(scopes))
+                decision = self._foregone(question) or self._heard(
+                    question, await self._store.atake(question.charges), asked_ns
                 )
         except Exception as error:  # noqa: BLE001 - whatever breaks here must neither break the request nor let it pass
             decision = self._decide_in_need(identity, cost, error)
+        if not decision.allowed and self._in_shadow:
+            decision = self._shadowed(decision)
         if asked_ns and request_checked.receivers:
+            _tell(decision, asked_ns)
+        return decision
+
+    def check_further(
+        self, identity: Identity, first: Decision, cost: int = 1, scopes: Sequence[Scope] = ()
+    ) -> Decision:
+        """Take what a request costs beyond the one token that ``first``, its admission by ``check``, has taken.
+
+        Of the tier ``cost - 1`` more, and what the scopes cost. Where that is refused ``first`` gets its token back,
+        and the decision tells of the whole: when ``cost`` tokens will be there. Where ``first`` took nothing, neither
+        does this. Raises nothing but ValueError.
+        """
+        asked_ns = monotonic_ns()
+        _require_sense(cost, scopes)
+        try:
+            question = self._further(identity, first, cost, scopes)
+            if question is None:
+                return first
+            decision = self._foregone(question) or self._heard(question, self._store.take(question.charges), asked_ns)
+            if not decision.allowed and first.tier not in self._in_shadow:
+                self.refund(identity, first)
+            decision = self._shadowed(_whole(first, decision, cost))
+        except Exception as error:  # noqa: BLE001 - as in check; the tier's token is taken, which must do
+            self._log_quietly("A request's further cost could not be charged", error)
+            return first
+        if request_checked.receivers:
+            _tell(decision, asked_ns)
+        return decision
+
+    async def acheck_further(
+        self, identity: Identity, first: Decision, cost: int = 1, scopes: Sequence[Scope] = ()
+    ) -> Decision:
+        """As ``check_further``, waiting without blocking the event loop."""
+        asked_ns = monotonic_ns()
+        _require_sense(cost, scopes)
+        try:
+            question = self._further(identity, first, cost, scopes)
+            if question is None:
+                return first
+            decision = self._foregone(question) or self._heard(
+                question, await self._store.atake(question.charges), asked_ns
+            )
+            if not decision.allowed and first.tier not in self._in_shadow:
+                await self.arefund(identity, first)
+            decision = self._shadowed(_whole(first, decision, cost))
+        except Exception as error:  # noqa: BLE001 - as in check; the tier's token is taken, which must do
+            self._log_quietly("A request's further cost could not be charged", error)
+            return first
+        if request_checked.receivers:
             _tell(decision, asked_ns)
         return decision
 
@@ -138,8 +214,41 @@ class RateLimiter:
         tier, limit = identity.tier, limit_for(identity.tier)
         if limit is None:
             return _unlimited(tier, cost)
-        verdicts = self._store.peek(_charges(identity, limit, cost, scopes))
-        return self._most_telling(tier, cost, scopes, verdicts)
+        question = _Question(tier, cost, _charges(identity, limit, cost, scopes), _policies(scopes))
+        return self._most_telling(question, self._store.peek(question.charges))
+
+    def peek_many(self, identities: Sequence[Identity]) -> list[Decision]:
+        """``peek`` for each, in one round trip for every hundred of them (in a cluster: and every slot).
+
+        Raises StoreError, and UnknownTierError.
+        """
+        limits = [limit_for(identity.tier) for identity in identities]
+        limited = {
+            identity.bucket: Charge(identity.bucket, limit)
+            for identity, limit in zip(identities, limits, strict=True)
+            if limit is not None
+        }
+        verdicts = dict(zip(limited, self._store.peek(list(limited.values())), strict=True))
+        return [
+            _unlimited(identity.tier, 1)
+            if limit is None
+            else self._decision(identity.tier, 1, 1, verdicts[identity.bucket], TIER_POLICY)
+            for identity, limit in zip(identities, limits, strict=True)
+        ]
+
+    def stats(self) -> Stats:
+        """How things stand in this process; asks no network."""
+        state = self._store.state()
+        return Stats(
+            state.backend, self._store.name, state.reason, state.buckets_in_memory, len(self._deny_cache), os.getpid()
+        )
+
+    def count_buckets(self, patience_seconds: float = 1.0) -> int | None:
+        """How many buckets are not full, of all clients; None where they are too many to be counted in that time.
+
+        Walks over the server's keys: for an operator or a collector that asks now and then. Raises StoreError.
+        """
+        return self._store.count(patience_seconds)
 
     def refund(self, identity: Identity, decision: Decision, scopes: Sequence[Scope] = ()) -> None:
         """Give back what an admission with these scopes took; nothing where it took nothing, or its taker is away.
@@ -194,11 +303,21 @@ class RateLimiter:
             self._learn(bucket, verdict, asked_ns)
         allowed, arrival_us, now_us, limit, backend = verdict
         if backend == "memory" and tier in self._on_outage:
-            return self._decision(tier, cost, verdict, TIER_POLICY)
+            return self._decision(tier, cost, cost, verdict, TIER_POLICY)
         # _new is what Decision() calls, at half the price: this is done for every request
-        return _new(Decision, (allowed, limit, arrival_us, now_us, tier, backend, cost, TIER_POLICY))
+        return _new(Decision, (allowed, limit, arrival_us, now_us, tier, backend, cost, TIER_POLICY, False))
 
-    def _foregone(self, tier: str, cost: int, scopes: Sequence[Scope], charges: Sequence[Charge]) -> Decision | None:
+    def _further(self, identity: Identity, first: Decision, cost: int, scopes: Sequence[Scope]) -> _Question | None:
+        """What is still to be asked after ``first``; None where nothing is."""
+        limit = self._limits[identity.tier]
+        if limit is None or first.spec is None or not (first.allowed or first.shadow):
+            return None
+        charges, policies = _charges(identity, limit, cost - 1, scopes), _policies(scopes)
+        if cost == 1:
+            charges, policies = charges[1:], policies[1:]
+        return _Question(first.tier, cost, charges, policies) if charges else None
+
+    def _foregone(self, question: _Question) -> Decision | None:
         """What is decided already, because all of these buckets are known to be exhausted; else None.
 
         Where only some are known the store is asked: another one may be refused for longer.
@@ -206,12 +325,12 @@ class RateLimiter:
         if not self._is_shared:
             return None
         refusals = []
-        for key, limit, _ in charges:
+        for key, limit, cost in question.charges:
             refusal = self._deny_cache.refusal(key, limit, cost)
             if refusal is None:
                 return None
             refusals.append(refusal)
-        return self._most_telling(tier, cost, scopes, refusals)
+        return self._most_telling(question, refusals)
 
     def _learn(self, key: str, verdict: Verdict, asked_ns: int) -> None:
         """Remember what the store will refuse until time has passed."""
@@ -220,45 +339,44 @@ class RateLimiter:
         if (has_nothing_left or not allowed) and backend == self._store.name:
             self._deny_cache.remember(key, arrival_us, now_us, asked_ns)
 
-    def _heard(
-        self,
-        tier: str,
-        cost: int,
-        scopes: Sequence[Scope],
-        charges: Sequence[Charge],
-        verdicts: Sequence[Verdict],
-        asked_ns: int,
-    ) -> Decision:
+    def _heard(self, question: _Question, verdicts: Sequence[Verdict], asked_ns: int) -> Decision:
         if self._is_shared:
-            for charge, verdict in zip(charges, verdicts, strict=True):
+            for charge, verdict in zip(question.charges, verdicts, strict=True):
                 self._learn(charge.key, verdict, asked_ns)
-        return self._most_telling(tier, cost, scopes, verdicts)
+        return self._most_telling(question, verdicts)
 
-    def _decision(self, tier: str, cost: int, verdict: Verdict, policy: str) -> Decision:
-        """What a verdict leads to."""
+    def _decision(self, tier: str, whole_cost: int, cost: int, verdict: Verdict, policy: str) -> Decision:
+        """What a verdict leads to. An admission bears the cost of the whole, which a refund needs."""
         allowed, arrival_us, now_us, limit, backend = verdict
         if self._is_shared and backend == MemoryStore.name:
             on_outage = self._on_outage.get(tier, "local")
             if on_outage == "open":
-                return _unlimited(tier, cost)
+                return _unlimited(tier, whole_cost)
             if on_outage == "closed":  # shown as a bucket that is empty
                 return Decision(False, limit, now_us + limit.capacity_us, now_us, tier, "none", cost, policy)
-        return Decision(allowed, limit, arrival_us, now_us, tier, backend, cost, policy)
+        return Decision(allowed, limit, arrival_us, now_us, tier, backend, whole_cost if allowed else cost, policy)
 
-    def _most_telling(self, tier: str, cost: int, scopes: Sequence[Scope], verdicts: Sequence[Verdict]) -> Decision:
+    def _most_telling(self, question: _Question, verdicts: Sequence[Verdict]) -> Decision:
         """Of those that refuse the one that takes longest to come back, else the one with the fewest requests left."""
-        policies = [TIER_POLICY, *(scope.name for scope in scopes)]
+        tier, whole_cost, charges, policies = question
         decisions = [
-            self._decision(tier, cost, verdict, policy) for policy, verdict in zip(policies, verdicts, strict=True)
+            self._decision(tier, whole_cost, charge.cost, verdict, policy)
+            for charge, policy, verdict in zip(charges, policies, verdicts, strict=True)
         ]
         refused = [decision for decision in decisions if not decision.allowed]
         if refused:
             return max(refused, key=lambda decision: decision.retry_after_seconds)
         return min(decisions, key=lambda decision: decision.remaining)
 
+    def _shadowed(self, decision: Decision) -> Decision:
+        """The refusal let through where the tier's limits are not enforced."""
+        if decision.allowed or decision.tier not in self._in_shadow:
+            return decision
+        return decision._replace(allowed=True, shadow=True)
+
     def _taken(self, identity: Identity, decision: Decision, scopes: Sequence[Scope]) -> list[Charge]:
         limit = limit_for(identity.tier)
-        if limit is None or decision.spec is None or not decision.allowed:
+        if limit is None or decision.spec is None or not decision.allowed or decision.shadow:
             return []
         return _charges(identity, limit, decision.cost, scopes)
 
@@ -274,7 +392,7 @@ class RateLimiter:
         if limit is None:
             return _unlimited(identity.tier, cost)
         verdict = self._last_resort.take_one(identity.bucket, limit, cost)
-        return self._decision(identity.tier, cost, verdict, TIER_POLICY)
+        return self._decision(identity.tier, cost, cost, verdict, TIER_POLICY)
 
     def _log_quietly(self, event: str, error: Exception) -> None:
         """At most once a minute: a fault that every request meets must not fill the disk."""
@@ -287,25 +405,57 @@ class RateLimiter:
 # --- small things ---------------------------------------------------------------------------------------------------
 
 
+class _Question(NamedTuple):
+    """Several limits that are asked in one call."""
+
+    tier: str
+    cost: int
+    charges: Sequence[Charge]
+    policies: Sequence[str]
+    """What the RateLimit headers call each of them."""
+
+
 def _charges(identity: Identity, limit: Limit, cost: int, scopes: Sequence[Scope]) -> list[Charge]:
     bucket = identity.bucket
-    return [Charge(bucket, limit, cost), *(Charge(f"{bucket}:{scope.name}", scope.limit, cost) for scope in scopes)]
+    of_scopes = (Charge(f"{bucket}:{scope.name}", scope.limit, scope.cost) for scope in scopes)
+    return [Charge(bucket, limit, cost), *of_scopes]
+
+
+def _policies(scopes: Sequence[Scope]) -> list[str]:
+    return [TIER_POLICY, *(scope.name for scope in scopes)]
+
+
+def _whole(first: Decision, further: Decision, cost: int) -> Decision:
+    """The decision about a request of which ``first`` took one token and ``further`` asked for the rest.
+
+    Admitted, the limit with the fewest requests left is told. Refused by the tier, the bucket stands as it does once
+    the first token is back, and the wait is that for all ``cost`` tokens: as if they had been asked for at once.
+    """
+    if further.allowed:
+        return further if further.policy == TIER_POLICY or further.remaining < first.remaining else first
+    if further.policy != TIER_POLICY or further.spec is None or first.shadow:
+        return further
+    return further._replace(cost=cost, arrival_us=max(further.arrival_us - further.spec.interval_us, further.now_us))
 
 
 def _unlimited(tier: str, cost: int) -> Decision:
     return Decision(True, None, 0, 0, tier, "none", cost)
 
 
-def _require_sense(cost: int, scopes: Sequence[Scope]) -> None:
+def _require_cost(cost: int) -> None:
     if type(cost) is not int or cost < 1:
         raise ValueError(f"A cost is a whole number of tokens, at least 1, and not {cost!r}.")
+
+
+def _require_sense(cost: int, scopes: Sequence[Scope]) -> None:
+    _require_cost(cost)
     if len(scopes) > 1 and len({scope.name for scope in scopes}) < len(scopes):
         raise ValueError("The scopes of one call have different names.")
 
 
 def _tell(decision: Decision, asked_ns: int) -> None:
     request_checked.send_robust(
-        RateLimiter, decision=decision, shadow=False, duration_seconds=(monotonic_ns() - asked_ns) / 1e9
+        RateLimiter, decision=decision, shadow=decision.shadow, duration_seconds=(monotonic_ns() - asked_ns) / 1e9
     )
 
 

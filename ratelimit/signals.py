@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from django.dispatch import Signal
 
-#: ``decision`` (Decision), ``shadow`` (bool: a denial that was let through; False, as every denial is enforced),
-#: ``duration_seconds`` (float, of the decision). Sender: the RateLimiter class.
+#: ``decision`` (Decision), ``shadow`` (bool: a denial that was let through, as RATELIMIT_ENFORCE says; the decision
+#: then says ``allowed``), ``duration_seconds`` (float, of the decision). A request that asks for more than its tier's
+#: one token sends it twice, once for each decision. Sender: the RateLimiter class.
 request_checked = Signal()
 
 #: ``reason`` (str: ``checksum``, ``unknown``, ``revoked``, ``expired``, ``inactive_owner``, ``too_many``,

@@ -8,7 +8,7 @@ docs/reference/ratelimit.md lists the ids; none ever changes its meaning.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -24,13 +24,13 @@ from ratelimit.errors import InvalidLimitError, StoreError, UnusableNumberError
 from ratelimit.middleware import RateLimitMiddleware
 from ratelimit.proxies import TrustedProxies
 from ratelimit.stores import eviction_policy
-from ratelimit.tiers import RateLimitTier, known_tiers, limit_for
+from ratelimit.tiers import RateLimitTier, known_tiers, limit_for, tiers_in_shadow
 
 _NAMES = {
     f"RATELIMIT_{name.upper()}": name for name, value in vars(RateLimitSettings).items() if isinstance(value, property)
 }
 _ON_OUTAGE = ("local", "open", "closed")
-_FORWARDED_HEADERS = ("", "x-forwarded-for", "forwarded")
+_FORWARDED_HEADERS = ("x-forwarded-for", "forwarded")
 _KEY_PREFIX = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _ALIKE = 0.8  # of 1: “anonymus” and “apikey” are nearer than that to a tier's name, “premium_partner” is not
 _RANGES: dict[str, tuple[float, float]] = {
@@ -40,7 +40,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "probe_interval_seconds": (0.05, 60),
     "refresh_seconds": (0, 3.5),  # believed for 1.5 s longer, so that changes take effect within 5 s; 0 is for tests
     "memory_keys": (1_000, 10_000_000),
-    "deny_cache_keys": (1, 10_000_000),
+    "deny_cache_keys": (0, 10_000_000),
     "ipv6_prefix": (32, 128),
 }
 
@@ -67,6 +67,7 @@ def check_settings(**_: Any) -> list[CheckMessage]:
         *_tiers(),
         *_lookalikes(),
         *_outage(),
+        *_enforcement(),
         *_cache(),
         *_proxies(),
         *_ranges(),
@@ -81,7 +82,17 @@ def check_deployment(**_: Any) -> list[CheckMessage]:
     """What is wrong in production only (`check --deploy`)."""
     if list(_unreadable()) or list(_cache()):
         return []
-    return [*_processes_apart(), *_reads_every_time(), *_eviction()]
+    return [*_in_shadow(), *_processes_apart(), *_reads_every_time(), *_eviction()]
+
+
+def _in_shadow() -> Iterator[CheckMessage]:
+    in_shadow = sorted(tiers_in_shadow())
+    if in_shadow:
+        yield checks.Info(
+            f"Nobody of {', '.join(in_shadow)} is ever refused: RATELIMIT_ENFORCE has their limits counted only.",
+            hint="Leave RATELIMIT_ENFORCE out once you have seen whom the limits would refuse.",
+            id="ratelimit.I002",
+        )
 
 
 def _unreadable() -> Iterator[CheckMessage]:
@@ -148,6 +159,17 @@ def _outage() -> Iterator[CheckMessage]:
                 f"RATELIMIT_ON_OUTAGE says “{policy}” for {tier}.",
                 hint=f"Write one of {', '.join(_ON_OUTAGE)}.",
                 id="ratelimit.E003",
+            )
+
+
+def _enforcement() -> Iterator[CheckMessage]:
+    enforce, known = conf.enforce, known_tiers()
+    for tier in enforce if isinstance(enforce, Mapping) else ():
+        if tier not in known:
+            yield checks.Error(
+                f"RATELIMIT_ENFORCE names the tier “{tier}”, which there is not.",
+                hint=f"Tiers are {', '.join(known)}.",
+                id="ratelimit.E013",
             )
 
 

@@ -41,6 +41,15 @@ def known_tiers() -> tuple[str, ...]:
 
 
 @settled
+def tiers_in_shadow() -> frozenset[str]:
+    """Those whose refusals are counted and told of, but let through (RATELIMIT_ENFORCE)."""
+    enforce = conf.enforce
+    if isinstance(enforce, bool):
+        return frozenset() if enforce else frozenset(known_tiers())
+    return frozenset(tier for tier, is_enforced in enforce.items() if not is_enforced)
+
+
+@settled
 def _limits() -> Mapping[str, Limit | InvalidLimitError | None]:
     """A tier that is written wrongly is kept as its error, so that it does not take the others with it."""
     configured = conf.tiers

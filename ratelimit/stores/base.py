@@ -30,6 +30,16 @@ class Verdict(NamedTuple):
     """Who decided: ``redis`` or ``memory``."""
 
 
+class StoreState(NamedTuple):
+    """How a store stands in this process."""
+
+    backend: str
+    """Who decides now; empty before the first decision."""
+    reason: str
+    """Why it is not the one that should; else empty."""
+    buckets_in_memory: int
+
+
 class Store(Protocol):
     """Keeps buckets and decides atomically. Every method may raise StoreError and nothing else.
 
@@ -74,6 +84,12 @@ class Store(Protocol):
 
     def reset(self, keys: Sequence[str]) -> int:
         """Forget the buckets, so that they are full; how many were there."""
+
+    def state(self) -> StoreState:
+        """Asks no network and never raises."""
+
+    def count(self, patience_seconds: float) -> int | None:
+        """How many buckets are kept; None where counting would take longer than that."""
 
     def close(self) -> None:
         """Let go of connections and threads. A store that is asked again begins anew."""

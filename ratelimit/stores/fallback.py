@@ -16,7 +16,7 @@ from typing import TypeVar, TypeVarTuple
 from ratelimit.bucket import Limit
 from ratelimit.errors import StoreError
 from ratelimit.signals import backend_changed
-from ratelimit.stores.base import Charge, Store, Verdict
+from ratelimit.stores.base import Charge, Store, StoreState, Verdict
 from ratelimit.stores.forks import tell_after_fork
 from ratelimit.stores.memory import MemoryStore
 
@@ -117,6 +117,19 @@ class FallbackStore:
         except StoreError as error:
             self._lose(error.reason)
             raise
+
+    def state(self) -> StoreState:
+        reason = self._reason if self._current == self._memory.name else ""
+        return StoreState(self._current, reason, len(self._memory))
+
+    def count(self, patience_seconds: float) -> int | None:
+        """Of the primary; while that is away, of this process's memory."""
+        if self._current != self._memory.name:
+            try:
+                return self._primary.count(patience_seconds)
+            except StoreError as error:
+                self._lose(error.reason)
+        return self._memory.count(patience_seconds)
 
     def close(self) -> None:
         with self._lock:

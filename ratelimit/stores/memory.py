@@ -7,7 +7,7 @@ from threading import Lock
 from time import monotonic_ns
 
 from ratelimit.bucket import Limit, give_back, take
-from ratelimit.stores.base import Charge, Verdict
+from ratelimit.stores.base import Charge, StoreState, Verdict
 from ratelimit.stores.forks import tell_after_fork
 
 _SHARES_KEPT = 1_000
@@ -129,6 +129,14 @@ class MemoryStore:
         now_us = self._clock_ns() // 1000
         with self._lock:
             return sum(max(self._young.pop(key, 0), self._old.pop(key, 0)) > now_us for key in keys)
+
+    def state(self) -> StoreState:
+        return StoreState(self.name, "no_cache" if self.stands_in else "", len(self))
+
+    def count(self, patience_seconds: float) -> int | None:  # noqa: ARG002 - it takes none
+        now_us = self._clock_ns() // 1000
+        with self._lock:
+            return sum(arrival_us > now_us for kept in (self._young, self._old) for arrival_us in kept.values())
 
     def clear(self) -> None:
         """Forget every bucket."""

@@ -172,7 +172,7 @@ def test_e005_is_silent_about_networks(settings: Any) -> None:
         ("READ_TIMEOUT_SECONDS", -1), ("READ_TIMEOUT_SECONDS", 30), ("READ_TIMEOUT_SECONDS", float("nan")),
         ("CONNECT_TIMEOUT_SECONDS", 0), ("CONNECT_TIMEOUT_SECONDS", 60), ("PROBE_INTERVAL_SECONDS", 0),
         ("PROBE_INTERVAL_SECONDS", 3600), ("REFRESH_SECONDS", -1), ("REFRESH_SECONDS", 5), ("MEMORY_KEYS", 0),
-        ("DENY_CACHE_KEYS", 0), ("DENY_CACHE_KEYS", -1), ("IPV6_PREFIX", 0), ("IPV6_PREFIX", 129),
+        ("DENY_CACHE_KEYS", -1), ("IPV6_PREFIX", 0), ("IPV6_PREFIX", 129),
     ],
 )  # fmt: skip
 def test_e006_a_number_that_makes_no_sense(settings: Any, name: str, value: float) -> None:
@@ -184,7 +184,7 @@ def test_e006_a_number_that_makes_no_sense(settings: Any, name: str, value: floa
 def test_e006_is_silent_about_sensible_numbers(settings: Any) -> None:
     settings.RATELIMIT_EXPECTED_PROCESSES = 8
     settings.RATELIMIT_READ_TIMEOUT_SECONDS = 0.02
-    settings.RATELIMIT_DENY_CACHE_KEYS = 1
+    settings.RATELIMIT_DENY_CACHE_KEYS = 0
     settings.RATELIMIT_IPV6_PREFIX = 48
     assert found() == []
 
@@ -385,3 +385,16 @@ def test_what_is_for_production_is_asked_there_only(settings: Any, capsys: pytes
     assert "W005" not in capsys.readouterr().err
     call_command("check", tags=["ratelimit"], deploy=True)
     assert "ratelimit.W005" in capsys.readouterr().err
+
+
+def test_a_tier_in_shadow_has_to_exist(settings: Any) -> None:
+    settings.RATELIMIT_ENFORCE = {"gold": False}
+    assert "ratelimit.E013" in found()
+
+
+@pytest.mark.parametrize(
+    ("enforce", "expected"), [(True, []), (False, ["ratelimit.I002"]), ({"premium": False}, ["ratelimit.I002"])]
+)
+def test_limits_that_are_only_counted_are_told_at_deployment(settings: Any, enforce: Any, expected: list[str]) -> None:
+    settings.RATELIMIT_ENFORCE = enforce
+    assert [id_ for id_ in found() if id_ == "ratelimit.I002"] == expected

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from threading import Lock
+from time import monotonic
 from typing import Any
 
 import redis
@@ -23,6 +24,7 @@ from ratelimit.stores.redis.wire import DIGEST, SCRIPT
 
 AnyClient = redis.Redis | RedisCluster
 _FAILURES = (RedisError, RedisClusterException, OSError, ValueError)
+_SCANNED_AT_ONCE = 1000
 _UNBOUNDED = 2**31  # connections: there are as many as threads that ask at once
 
 
@@ -83,6 +85,17 @@ class OrdinaryClients:
         except _FAILURES as error:
             raise StoreError(reason_of(error)) from error
         return str(facts.get("maxmemory_policy") or next(iter(facts.values()))["maxmemory_policy"])
+
+    def count(self, pattern: str, patience_seconds: float) -> int | None:
+        """Keys that match, on all of a cluster's servers; None where walking over them takes longer."""
+        deadline, count = monotonic() + patience_seconds, 0
+        try:
+            for count, _ in enumerate(self._copy_for("").scan_iter(match=pattern, count=_SCANNED_AT_ONCE), 1):
+                if not count % _SCANNED_AT_ONCE and monotonic() > deadline:
+                    return None
+        except _FAILURES as error:
+            raise StoreError(reason_of(error)) from error
+        return count
 
     def close(self) -> None:
         with self._lock:

@@ -15,7 +15,7 @@ from redis.retry import Retry
 
 from ratelimit.bucket import Limit, take
 from ratelimit.errors import StoreError
-from ratelimit.stores.base import Charge, Verdict
+from ratelimit.stores.base import Charge, StoreState, Verdict
 from ratelimit.stores.forks import tell_after_fork
 from ratelimit.stores.redis.loops import LoopPools
 from ratelimit.stores.redis.ordinary import AnyClient, OrdinaryClients
@@ -130,6 +130,17 @@ class RedisStore:
         clients = OrdinaryClients(_finder(self._cache), self._ours)
         try:
             return clients.eviction_policy()
+        finally:
+            clients.close()
+
+    def state(self) -> StoreState:
+        return StoreState(self.name, "", 0)
+
+    def count(self, patience_seconds: float) -> int | None:
+        """Walks over the keys, on a connection of its own, which it closes; in a sharded cache over every server's."""
+        clients = OrdinaryClients(_finder(self._cache), self._ours)
+        try:
+            return clients.count(f"{self._prefix}*", patience_seconds)
         finally:
             clients.close()
 
