@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ratelimit.bucket import Decision, Limit
+    from ratelimit.decorators import exempt, rate_limit
     from ratelimit.errors import InvalidLimitError, RateLimitError, StoreError, UnknownTierError
     from ratelimit.identity import Identity, VerifiedKey
-    from ratelimit.limiter import RateLimiter, Scope, get_rate_limiter
+    from ratelimit.limiter import RateLimiter, Scope, Stats, get_rate_limiter
     from ratelimit.tiers import RateLimitTier, limit_for
 
 __all__ = [
@@ -24,18 +25,22 @@ __all__ = [
     "RateLimitTier",
     "RateLimiter",
     "Scope",
+    "Stats",
     "StoreError",
     "UnknownTierError",
     "VerifiedKey",
+    "exempt",
     "get_rate_limiter",
     "limit_for",
+    "rate_limit",
 ]
 
 _HOMES = {
     "bucket": ("Decision", "Limit"),
+    "decorators": ("exempt", "rate_limit"),
     "errors": ("InvalidLimitError", "RateLimitError", "StoreError", "UnknownTierError"),
     "identity": ("Identity", "VerifiedKey"),
-    "limiter": ("RateLimiter", "Scope", "get_rate_limiter"),
+    "limiter": ("RateLimiter", "Scope", "Stats", "get_rate_limiter"),
     "tiers": ("RateLimitTier", "limit_for"),
 }
 

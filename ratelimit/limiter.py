@@ -157,11 +157,11 @@ class RateLimiter:
     def check_further(
         self, identity: Identity, first: Decision, cost: int = 1, scopes: Sequence[Scope] = ()
     ) -> Decision:
-        """Take what a request costs beyond the one token that ``first``, its admission by ``check``, has taken.
+        """Take what a request costs beyond the token that ``first``, its admission by ``check``, has taken.
 
-        Of the tier ``cost - 1`` more, and what the scopes cost. Where that is refused ``first`` gets its token back,
-        and the decision tells of the whole: when ``cost`` tokens will be there. Where ``first`` took nothing, neither
-        does this. Raises nothing but ValueError.
+        Of the tier ``cost - 1`` more, and what the scopes cost. Where that is refused ``first`` gets back what it took
+        (its ``cost``), and the decision tells of the whole: when all of it will be there. Where ``first`` took nothing,
+        neither does this. Raises nothing but ValueError.
         """
         asked_ns = monotonic_ns()
         _require_sense(cost, scopes)
@@ -426,16 +426,17 @@ def _policies(scopes: Sequence[Scope]) -> list[str]:
 
 
 def _whole(first: Decision, further: Decision, cost: int) -> Decision:
-    """The decision about a request of which ``first`` took one token and ``further`` asked for the rest.
+    """The decision about a request of which ``first`` took some tokens and ``further`` asked for ``cost - 1`` more.
 
     Admitted, the limit with the fewest requests left is told. Refused by the tier, the bucket stands as it does once
-    the first token is back, and the wait is that for all ``cost`` tokens: as if they had been asked for at once.
+    the first ones are back, and the wait is that for all of them: as if they had been asked for at once.
     """
     if further.allowed:
         return further if further.policy == TIER_POLICY or further.remaining < first.remaining else first
     if further.policy != TIER_POLICY or further.spec is None or first.shadow:
         return further
-    return further._replace(cost=cost, arrival_us=max(further.arrival_us - further.spec.interval_us, further.now_us))
+    back_us = first.cost * further.spec.interval_us
+    return further._replace(cost=first.cost + cost - 1, arrival_us=max(further.arrival_us - back_us, further.now_us))
 
 
 def _unlimited(tier: str, cost: int) -> Decision:

@@ -16,7 +16,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonRespons
 from django.test import AsyncClient, Client, RequestFactory
 from django.urls import path
 
-from ratelimit import middleware as module
+from ratelimit import gate as module
 from ratelimit.bucket import Decision
 from ratelimit.limiter import RateLimiter, get_rate_limiter
 from ratelimit.middleware import RateLimitMiddleware
@@ -147,7 +147,7 @@ def test_a_denial_carries_all_that_a_client_needs(ask: Ask) -> None:
 
 def test_reset_does_not_grow_while_the_view_works(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1_000.0]
-    monkeypatch.setattr(module, "time", lambda: now[0])
+    monkeypatch.setattr("ratelimit.middleware.time", lambda: now[0])
 
     def slow(request: HttpRequest) -> HttpResponse:
         now[0] += 500

@@ -392,9 +392,7 @@ def test_a_tier_in_shadow_has_to_exist(settings: Any) -> None:
     assert "E013" in found()
 
 
-@pytest.mark.parametrize(
-    ("enforce", "expected"), [(True, []), (False, ["I002"]), ({"premium": False}, ["I002"])]
-)
+@pytest.mark.parametrize(("enforce", "expected"), [(True, []), (False, ["I002"]), ({"premium": False}, ["I002"])])
 def test_limits_that_are_only_counted_are_told_at_deployment(settings: Any, enforce: Any, expected: list[str]) -> None:
     settings.RATELIMIT_ENFORCE = enforce
     assert [id_ for id_ in found() if id_ == "I002"] == expected

@@ -1,0 +1,96 @@
+"""Which requests no limit is for: by path, as CORS preflights, and those to views marked with ``@exempt``."""
+
+from __future__ import annotations
+
+import logging
+from functools import lru_cache
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.urls import Resolver404, resolve
+
+from ratelimit.conf import conf, on_change, settled
+
+logger = logging.getLogger(__name__)
+
+_MARK = "ratelimit_exempt"
+_PATHS_REMEMBERED = 4096  # resolving one takes 10 to 30 µs
+
+View = TypeVar("View")
+
+
+class _Marks:
+    """Whether any view is marked, so that projects that mark none resolve no path twice."""
+
+    there_are_some = False
+
+
+_marks = _Marks()
+
+
+def exempt(view: View) -> View:
+    """Marks a function, class or async view: requests to it are not limited, not counted, and bear no limit headers.
+
+    Marked views cost every request one look at its path before it is limited, most often in a cache of the paths seen
+    lately. RATELIMIT_EXEMPT_PATHS costs nothing. The mark is for what the URL configuration leads to: a django-ninja
+    operation shares its view with others, so name its path instead.
+    """
+    setattr(view, _MARK, True)
+    _marks.there_are_some = True
+    return view
+
+
+def is_exempt(request: HttpRequest) -> bool:
+    """Whether the request goes without a limit."""
+    paths, prefixes, static = _by_path()
+    place = request.path_info
+    if place in paths or place.startswith(prefixes) or request.path.startswith(static):
+        return True
+    # https://fetch.spec.whatwg.org/#cors-preflight-request: both headers are always there
+    meta = request.META
+    if request.method == "OPTIONS" and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in meta and "HTTP_ORIGIN" in meta:
+        return True
+    return _marks.there_are_some and _leads_to_mark(request.path_info, getattr(request, "urlconf", None))
+
+
+class _ByPath(NamedTuple):
+    paths: frozenset[str]
+    prefixes: tuple[str, ...]
+    static: tuple[str, ...]
+
+
+@settled
+def _by_path() -> _ByPath:
+    listed = conf.exempt_paths
+    return _ByPath(
+        paths=frozenset(path for path in listed if not path.endswith("*")),
+        prefixes=tuple(path[:-1] for path in listed if path.endswith("*") and path.startswith("/")),
+        static=_static(),
+    )
+
+
+def _static() -> tuple[str, ...]:
+    """STATIC_URL, unless another host serves it or it is the root, which would exempt everything."""
+    try:
+        url = urlsplit(settings.STATIC_URL or "")
+    except (AttributeError, TypeError, ValueError):
+        logger.exception("STATIC_URL is no URL, so that static files are limited")
+        return ()
+    return (url.path,) if url.path.strip("/") and not url.netloc else ()
+
+
+@lru_cache(_PATHS_REMEMBERED)
+def _leads_to_mark(path: str, urlconf: Any) -> bool:
+    try:
+        view = resolve(path, urlconf).func
+    except Resolver404:
+        return False
+    except Exception:
+        logger.exception("The view of a path could not be found, so that it is limited")
+        return False
+    return bool(getattr(view, _MARK, False) or getattr(getattr(view, "view_class", None), _MARK, False))
+
+
+on_change(_leads_to_mark.cache_clear)
