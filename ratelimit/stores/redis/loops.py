@@ -117,7 +117,7 @@ class _Pool:
                 if connection.is_connected and await connection.can_read():  # the server has hung up meanwhile
                     await connection.disconnect(nowait=True)
                 if not connection.is_connected:
-                    await _connect(connection)
+                    await _connect(connection, self._connection_kwargs["socket_connect_timeout"])
                 yield connection
             except BaseException:
                 await connection.disconnect(nowait=True)
@@ -133,9 +133,10 @@ class _Pool:
             await self._idle.pop().disconnect()
 
 
-async def _connect(connection: AbstractConnection) -> None:
+async def _connect(connection: AbstractConnection, timeout_seconds: float) -> None:
     try:
-        await connection.connect()
+        async with _AtMost(timeout_seconds):  # the library's own does not count the greeting
+            await connection.connect()
     except Exception as error:  # also what a credential provider raises
         raise StoreError(reason_of(error)) from error
 

@@ -1,7 +1,8 @@
 """One connection for each thread, kept for as long as the thread lives, and spoken to directly.
 
 Half of what a decision costs through the client library is its command wrapper and its pool. Neither is needed here:
-one command, one answer of whole numbers. The library still connects, authenticates and encrypts.
+one command, one answer of whole numbers. The library still connects, authenticates and encrypts, in a short-lived
+thread beside: the connect timeout bounds all of it, the look-up of the name included.
 
 Nothing is ever sent twice: once a byte is out, a failure closes the connection and is reported, because the script may
 have run. What is looked at before sending is whether the server has hung up meanwhile (idle for too long, CLIENT KILL,
@@ -24,6 +25,7 @@ from redis.connection import AbstractConnection
 
 from ratelimit.errors import StoreError
 from ratelimit.stores.forks import tell_after_fork
+from ratelimit.stores.redis.errands import Errands
 from ratelimit.stores.redis.reasons import reason_of, word_of
 from ratelimit.stores.redis.wire import deletion, in_full, is_whole, numbers_in, script_call
 
@@ -42,6 +44,7 @@ class PinnedConnections:
         self._connection_class = connection_class
         self._connection_kwargs = connection_kwargs
         self._held = _Held()
+        self._errands = Errands(connection_kwargs["socket_connect_timeout"])
         tell_after_fork(self)
 
     def run(self, keys: Sequence[str], numbers: Sequence[int]) -> list[int]:
@@ -86,14 +89,22 @@ class PinnedConnections:
         if line is not None and line.is_open():
             return line
         self._hang_up()
+        try:
+            line = self._held.line = self._errands.run(self._connect, _Line.close)
+        except StoreError:
+            raise
+        except Exception as error:  # also what a credential provider raises
+            raise StoreError(reason_of(error)) from error
+        return line
+
+    def _connect(self) -> _Line:
         connection = self._connection_class(**self._connection_kwargs)
         try:
             connection.connect()
-            line = self._held.line = _Line(connection)
-        except Exception as error:  # also what a credential provider raises
+            return _Line(connection)
+        except BaseException:
             connection.disconnect()
-            raise StoreError(reason_of(error)) from error
-        return line
+            raise
 
     def _hang_up(self) -> None:
         line, self._held.line = self._held.line, None
