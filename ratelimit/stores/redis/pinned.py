@@ -7,6 +7,9 @@ thread beside: the connect timeout bounds all of it, the look-up of the name inc
 Nothing is ever sent twice: once a byte is out, a failure closes the connection and is reported, because the script may
 have run. What is looked at before sending is whether the server has hung up meanwhile (idle for too long, CLIENT KILL,
 a restart); then nothing has been sent, and a new connection is opened.
+
+A limit we accept: the system's read timeout begins anew with each signal that Python handles, so that a timer which
+repeats faster than the timeout (``ITIMER_REAL``) makes its thread wait for a hung server for as long as that hangs.
 """
 
 from __future__ import annotations
