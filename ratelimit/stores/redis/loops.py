@@ -18,6 +18,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import NoScriptError, RedisError
 
 from ratelimit.errors import StoreError
+from ratelimit.stores.forks import tell_after_fork
 from ratelimit.stores.redis.reasons import reason_of
 from ratelimit.stores.redis.wire import in_full, script_call
 
@@ -48,7 +49,8 @@ class LoopPools:
         }
         self._read_timeout_seconds = read_timeout_seconds
         self._connect_timeout_seconds = connect_timeout_seconds
-        self._pools: dict[AbstractEventLoop, tuple[_Pool, AsyncGenerator[_Pool]]] = {}
+        self._pools: _Pools = {}
+        tell_after_fork(self)
 
     async def run(self, keys: Sequence[str], numbers: Sequence[int]) -> list[int]:
         """The script's answer; see take.lua."""
@@ -67,6 +69,10 @@ class LoopPools:
         for loop, (_, life) in pools.items():
             if loop.is_running():
                 loop.call_soon_threadsafe(loop.create_task, life.aclose())
+
+    def after_fork(self) -> None:
+        _of_the_parent.append(self._pools)
+        self._pools = {}
 
     async def _open(self, loop: AbstractEventLoop) -> _Pool:
         for known in list(self._pools):
@@ -229,3 +235,8 @@ class _AtMost:
         if due < loop.time():  # held up
             due = loop.time() + self._step_seconds
         self._timer = loop.call_at(due, self._step)
+
+
+_Pools = dict[AbstractEventLoop, tuple[_Pool, AsyncGenerator[_Pool]]]
+_of_the_parent: list[_Pools] = []
+"""Kept in a child and never used: a socket that is let go is taken off its loop's epoll, which the parent shares."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import threading
 import time
 from asyncio import AbstractEventLoop
@@ -334,6 +335,84 @@ def test_who_gives_up_waiting_leaves_the_place_to_the_next(
         assert sum(isinstance(end, Verdict) for end in ended) == 2 * MOST_CONNECTIONS
         for _ in range(3):
             assert len(await asyncio.gather(*(take(store) for _ in range(2 * MOST_CONNECTIONS)))) == 64
+
+    asyncio.run(story())
+
+
+# --- forks -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def parents_loop() -> Iterator[AbstractEventLoop]:
+    loop = asyncio.new_event_loop()
+    yield loop
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_childs_loop_has_connections_of_its_own(
+    redis_url: str, operator: redis.Redis, make_redis_store: MakeStore, parents_loop: AbstractEventLoop
+) -> None:
+    store, limit = make_redis_store(redis_url), Limit(1000, 3600)
+
+    async def story(requests: int) -> bool:
+        answers = [await store.atake([Charge(KEY, limit)]) for _ in range(requests)]
+        return all(verdict.allowed for (verdict,) in answers)
+
+    def ids() -> set[str]:
+        return {client["id"] for client in operator.client_list() if client["name"] != "operator"}
+
+    assert parents_loop.run_until_complete(story(1))
+    (parents,) = ids()
+    children = []
+    for _ in range(4):
+        child = os.fork()
+        if child == 0:
+            admitted = asyncio.run(story(25)) and asyncio.run(story(25))
+            store.close()
+            gc.collect()  # what is given up must not take the parent's along
+            os._exit(0 if admitted else 1)
+        children.append(child)
+    assert parents_loop.run_until_complete(story(50))
+    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0] * 4
+    assert parents_loop.run_until_complete(story(749))  # 1,000 in all, and none was charged twice
+    assert not parents_loop.run_until_complete(story(1))
+    assert ids() == {parents}  # no child has closed it
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_child_that_takes_over_the_parents_loop_does_not_take_its_connections(
+    redis_url: str, operator: redis.Redis, make_redis_store: MakeStore, parents_loop: AbstractEventLoop
+) -> None:
+    store = make_redis_store(redis_url)
+    parents_loop.run_until_complete(take(store))
+    loops: LoopPools = store._transport()._loops  # type: ignore[attr-defined]  # the direct way has it
+    assert parents_loop in loops._pools
+    child = os.fork()
+    if child == 0:
+        os._exit(1 if loops._pools else 0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert left(parents_loop.run_until_complete(take(store))) == 8
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_child_that_closes_its_store_leaves_the_parents_running_loop_alone(
+    redis_url: str, operator: redis.Redis, make_redis_store: MakeStore
+) -> None:
+    store = make_redis_store(redis_url)
+
+    async def story() -> None:
+        await take(store)
+        child = os.fork()
+        if child == 0:
+            store.close()
+            gc.collect()
+            os._exit(0)
+        await asyncio.to_thread(os.waitpid, child, 0)
+        assert others(operator) == 1
+        assert left(await take(store)) == 8
+        assert others(operator) == 1
 
     asyncio.run(story())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -398,6 +399,41 @@ def test_the_client_sends_nothing_twice_and_keeps_our_timeouts(own_redis: RedisP
         in_time(trial, READ + MARGIN)
         assert patient.take_one(KEY, SLOW, 10 - sent).allowed
         assert not patient.take_one(KEY, SLOW).allowed
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.parametrize("kind", ["special pool", "cluster"])
+def test_parent_and_child_have_their_own_connections(kind: str, request: pytest.FixtureRequest) -> None:
+    if kind == "cluster":
+        url = request.getfixturevalue("own_cluster").url
+        cache = cluster_cache(url)
+    else:
+        url = request.getfixturevalue("redis_url")
+        cache = cache_at(url, CONNECTION_POOL_CLASS="tests.ratelimit.stores.caches.SpecialPool")
+    limit = Limit(1000, 3600)
+    with (
+        closing(RedisStore(cache, PATIENT, PATIENT)) as store,
+        redis.Redis.from_url(url) as operator,
+    ):
+
+        def connections() -> set[str]:
+            return {client["id"] for client in operator.client_list() if client["cmd"].startswith("eval")}
+
+        assert store.take_one(KEY, limit).allowed
+        (parents,) = connections()
+        children = []
+        for _ in range(4):
+            child = os.fork()
+            if child == 0:
+                admitted = [store.take_one(KEY, limit).allowed for _ in range(50)]
+                os._exit(0 if all(admitted) else 1)
+            children.append(child)
+        for _ in range(50):
+            assert store.take_one(KEY, limit).allowed
+        assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0] * 4
+        assert store.take_one(KEY, limit, 749).allowed  # 1,000 in all, and none was charged twice
+        assert not store.take_one(KEY, limit).allowed
+        assert parents in connections()  # no child has closed it
 
 
 def test_what_the_server_says_is_one_word(own_redis: RedisProcess) -> None:
