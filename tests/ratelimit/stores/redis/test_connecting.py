@@ -8,7 +8,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
@@ -20,7 +19,7 @@ from ratelimit.stores.base import Charge
 from ratelimit.stores.redis import RedisStore
 from ratelimit.stores.redis.errands import MOST_LATE
 from tests.ratelimit.stores.patience import in_time
-from tests.ratelimit.stores.redis.talker import Talker
+from tests.ratelimit.stores.redis.talker import Talker, deaf_port
 from tests.services import RedisProcess
 
 KEY = "rate_limit:{somebody}:anonymous"
@@ -107,22 +106,10 @@ def test_nor_does_it_on_a_loop(redis_url: str, make_redis_store: MakeStore, slow
     in_time(trial, CONNECT + MARGIN)
 
 
-@contextmanager
-def deaf_address() -> Iterator[int]:
-    """The port of a listener with a full queue: the kernel drops what else comes."""
-    with ExitStack() as stack:
-        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
-        for _ in range(4):
-            waiting = stack.enter_context(socket.socket())
-            waiting.setblocking(False)
-            waiting.connect_ex(listener.getsockname())
-        yield listener.getsockname()[1]
-
-
 def test_several_addresses_share_the_time(
     make_redis_store: MakeStore, monkeypatch: pytest.MonkeyPatch, ask: Callable[[RedisStore], None]
 ) -> None:
-    with deaf_address() as port:
+    with deaf_port() as port:
         deaf = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", port))
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [deaf] * 4)
         store = make_redis_store(f"redis://buckets.internal:{port}/0", READ, CONNECT)

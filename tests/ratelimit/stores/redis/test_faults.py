@@ -6,7 +6,6 @@ import signal
 import socket
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 
 import pytest
 import redis
@@ -16,7 +15,7 @@ from ratelimit.errors import StoreError
 from ratelimit.stores.base import Charge, Verdict
 from ratelimit.stores.redis import RedisStore
 from tests.ratelimit.stores.patience import TRIALS, in_time
-from tests.ratelimit.stores.redis.talker import CLOSE, SILENCE, Reply, talker
+from tests.ratelimit.stores.redis.talker import CLOSE, SILENCE, Reply, deaf_port, talker
 from tests.services import RedisProcess, redis_process
 
 KEY = "rate_limit:{somebody}:anonymous"
@@ -113,13 +112,8 @@ def test_what_may_have_run_is_not_sent_again(own_redis: RedisProcess, make_redis
 def test_a_server_that_drops_packets_is_waited_for_no_longer_than_the_connect_timeout(
     make_redis_store: MakeStore,
 ) -> None:
-    with ExitStack() as stack:
-        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
-        for _ in range(4):  # a full queue of connections: the kernel drops what else comes
-            waiting = stack.enter_context(socket.socket())
-            waiting.setblocking(False)
-            waiting.connect_ex(listener.getsockname())
-        store = make_redis_store(f"redis://127.0.0.1:{listener.getsockname()[1]}/0", READ, CONNECT)
+    with deaf_port() as port:
+        store = make_redis_store(f"redis://127.0.0.1:{port}/0", READ, CONNECT)
         in_time(lambda: failure(store), CONNECT + MARGIN)
 
 

@@ -22,8 +22,8 @@ from ratelimit.stores.fallback import FallbackStore
 from ratelimit.stores.redis import RedisStore
 from ratelimit.stores.redis.loops import MOST_CONNECTIONS, LoopPools
 from tests.ratelimit.stores.patience import in_time
-from tests.ratelimit.stores.redis.talker import CLOSE, SILENCE, Reply, talker
-from tests.services import RedisProcess
+from tests.ratelimit.stores.redis.talker import CLOSE, SILENCE, Reply, deaf_port, talker
+from tests.services import RedisProcess, redis_process
 
 KEY = "rate_limit:{somebody}:anonymous"
 SLOW = Limit(10, 3600)
@@ -415,6 +415,71 @@ def test_a_child_that_closes_its_store_leaves_the_parents_running_loop_alone(
         assert others(operator) == 1
 
     asyncio.run(story())
+
+
+# --- real servers in trouble -----------------------------------------------------------------------------------------
+
+
+def test_a_full_server_is_no_reason_to_admit_everything(own_redis: RedisProcess, make_redis_store: MakeStore) -> None:
+    store = make_redis_store(own_redis.url)
+
+    async def story() -> None:
+        assert (await take(store, cost=10)).allowed
+        with redis.Redis.from_url(own_redis.url) as operator:
+            operator.config_set("maxmemory", 1)
+            assert not (await take(store)).allowed  # a denial writes nothing
+            for charges in ([Charge(KEY + "2", SLOW)], [Charge(KEY + "2", SLOW), Charge(KEY + "3", SLOW)]):
+                with pytest.raises(StoreError, match=r"^oom$"):
+                    await store.atake(charges)
+            operator.config_set("maxmemory", 0)
+        assert left(await take(store, key=KEY + "2")) == 9
+
+    asyncio.run(story())
+
+
+def test_a_replica_is_not_written_to(own_redis: RedisProcess, make_redis_store: MakeStore) -> None:
+    with redis_process() as replica, redis.Redis.from_url(replica.url) as operator:
+        with redis.Redis.from_url(own_redis.url) as master:
+            master.config_set("repl-diskless-sync-delay", 0)
+        operator.replicaof("127.0.0.1", own_redis.port)
+        _until(lambda: operator.info("replication")["master_link_status"] == "up")
+        store = make_redis_store(replica.url)
+
+        async def story() -> None:
+            assert [await reason(store), await reason(store)] == ["readonly", "readonly"]
+            operator.replicaof("NO", "ONE")
+            assert left(await take(store)) == 9
+
+        asyncio.run(story())
+
+
+@pytest.mark.parametrize("garbage", [["rpush", "1795453159417603"], ["hset", "arrival", "1"], ["set", "abc"]])
+def test_what_is_no_arrival_time_counts_as_nothing(
+    redis_url: str, operator: redis.Redis, make_redis_store: MakeStore, garbage: list[str]
+) -> None:
+    operator.execute_command(garbage[0], KEY, *garbage[1:])
+    store = make_redis_store(redis_url)
+
+    async def story() -> list[int]:
+        return [left(await take(store)) for _ in range(3)]
+
+    assert asyncio.run(story()) == [9, 8, 7]
+
+
+def test_a_server_that_drops_packets_is_waited_for_no_longer_than_the_connect_timeout(
+    make_redis_store: MakeStore,
+) -> None:
+    with deaf_port() as port:
+        store = make_redis_store(f"redis://127.0.0.1:{port}/0", READ, CONNECT)
+
+        async def story() -> float:
+            begin = time.monotonic()
+            reasons = await asyncio.gather(*(reason(store) for _ in range(2 * MOST_CONNECTIONS)))
+            took = time.monotonic() - begin
+            assert set(reasons) == {"timeout"}
+            return took
+
+        in_time(lambda: asyncio.run(story()), CONNECT + 6 * MARGIN)  # 32 connections are begun and ended besides
 
 
 def _until(holds: Callable[[], bool]) -> None:
