@@ -1,11 +1,15 @@
 """One connection for each thread, kept for as long as the thread lives, and spoken to directly.
 
 Half of what a decision costs through the client library is its command wrapper and its pool. Neither is needed here:
-one command, one answer of whole numbers. The library still connects, authenticates and encrypts.
+one command, one answer of whole numbers. The library still connects, authenticates and encrypts, in a short-lived
+thread beside: the connect timeout bounds all of it, the look-up of the name included.
 
 Nothing is ever sent twice: once a byte is out, a failure closes the connection and is reported, because the script may
 have run. What is looked at before sending is whether the server has hung up meanwhile (idle for too long, CLIENT KILL,
 a restart); then nothing has been sent, and a new connection is opened.
+
+A limit we accept: the system's read timeout begins anew with each signal that Python handles, so that a timer which
+repeats faster than the timeout (``ITIMER_REAL``) makes its thread wait for a hung server for as long as that hangs.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ from redis.connection import AbstractConnection
 
 from ratelimit.errors import StoreError
 from ratelimit.stores.forks import tell_after_fork
+from ratelimit.stores.redis.errands import Errands
 from ratelimit.stores.redis.reasons import reason_of, word_of
 from ratelimit.stores.redis.wire import (
     deletion,
@@ -52,6 +57,7 @@ class PinnedConnections:
         self._connection_class = connection_class
         self._connection_kwargs = connection_kwargs
         self._held = _Held()
+        self._errands = Errands(connection_kwargs["socket_connect_timeout"])
         tell_after_fork(self)
 
     def run(self, keys: Sequence[str], numbers: Sequence[int]) -> list[int]:
@@ -106,14 +112,22 @@ class PinnedConnections:
         if line is not None and line.is_open():
             return line
         self._hang_up()
+        try:
+            line = self._held.line = self._errands.run(self._connect, _Line.close)
+        except StoreError:
+            raise
+        except Exception as error:  # also what a credential provider raises
+            raise StoreError(reason_of(error)) from error
+        return line
+
+    def _connect(self) -> _Line:
         connection = self._connection_class(**self._connection_kwargs)
         try:
             connection.connect()
-            line = self._held.line = _Line(connection)
-        except Exception as error:  # also what a credential provider raises
+            return _Line(connection)
+        except BaseException:
             connection.disconnect()
-            raise StoreError(reason_of(error)) from error
-        return line
+            raise
 
     def _hang_up(self) -> None:
         line, self._held.line = self._held.line, None

@@ -29,6 +29,8 @@ def reason_of(error: Exception) -> str:
     cause = error.__context__
     if isinstance(error, exceptions.ConnectionError) and isinstance(cause, OSError):  # wrapped by the library
         return reason_of(cause)
+    if isinstance(error, exceptions.RedisClusterException) and isinstance(error.__cause__, Exception):
+        return reason_of(error.__cause__)  # of the last node that was asked
     return next((reason for kinds, reason in _KINDS if isinstance(error, kinds)), "error")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from threading import Lock
 from typing import Any, Protocol
@@ -11,15 +12,18 @@ from django.core.cache.backends.base import BaseCache
 from django.core.cache.backends.redis import RedisCache as DjangoRedisCache
 from redis import asyncio as aredis
 from redis.backoff import NoBackoff
+from redis.exceptions import RedisClusterException, RedisError
 from redis.retry import Retry
 
 from ratelimit.bucket import Limit, take
 from ratelimit.errors import StoreError
 from ratelimit.stores.base import Charge, StoreState, Verdict
 from ratelimit.stores.forks import tell_after_fork
+from ratelimit.stores.redis.errands import Errands
 from ratelimit.stores.redis.loops import LoopPools
 from ratelimit.stores.redis.ordinary import AnyClient, OrdinaryClients
 from ratelimit.stores.redis.pinned import PinnedConnections
+from ratelimit.stores.redis.reasons import reason_of
 from ratelimit.stores.redis.wire import MOST_US
 
 _KEYS_AT_ONCE = 100  # in one call of the script, so that no other client of Redis waits long for it
@@ -73,6 +77,7 @@ class RedisStore:
         self._connect_timeout_seconds = connect_timeout_seconds
         self._lock = Lock()
         self._chosen: _Transport | None = None
+        self._errands = Errands(connect_timeout_seconds)
         tell_after_fork(self)
 
     def take_one(self, key: str, limit: Limit, cost: int = 1) -> Verdict:
@@ -127,7 +132,7 @@ class RedisStore:
 
     def eviction_policy(self) -> str:
         """``maxmemory-policy``: what the server does when its memory is full. All but ``noeviction`` drop buckets."""
-        clients = OrdinaryClients(_finder(self._cache), self._ours)
+        clients = OrdinaryClients(_finder(self._cache), self._ours, self._errands)
         try:
             return clients.eviction_policy()
         finally:
@@ -137,8 +142,8 @@ class RedisStore:
         return StoreState(self.name, "", 0)
 
     def count(self, patience_seconds: float) -> int | None:
-        """Walks over the keys, on a connection of its own, which it closes; in a sharded cache over every server's."""
-        clients = OrdinaryClients(_finder(self._cache), self._ours)
+        """Walks over the keys, on a connection of its own, which it closes; of a sharded cache over one server's."""
+        clients = OrdinaryClients(_finder(self._cache), self._ours, self._errands)
         try:
             return clients.count(f"{self._prefix}*", patience_seconds)
         finally:
@@ -158,13 +163,31 @@ class RedisStore:
         return keys, [number for _, limit, cost in charges for number in (limit.capacity_us, change(limit, cost))]
 
     def _transport(self) -> _Transport:
+        chosen = self._chosen
+        if chosen is not None:
+            return chosen
+        undecided = _Undecided(self._errands, self._choose_for_all)
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return undecided.decided()
+        return undecided
+
+    def _choose_for_all(self) -> _Transport:
+        """Beside the requests: a Cluster's own client connects when it is made, with the timeouts of CACHES."""
+        try:
+            made = self._choose()
+        except (RedisError, RedisClusterException, OSError) as error:
+            raise StoreError(reason_of(error)) from error
+        except Exception as error:
+            raise StoreError("unusable") from error  # a cache may do anything to make its client
         with self._lock:
             if self._chosen is None:
-                try:
-                    self._chosen = self._choose()
-                except Exception as error:
-                    raise StoreError("unusable") from error  # a cache may do anything to make its client
-            return self._chosen
+                self._chosen = made
+            chosen = self._chosen
+        if chosen is not made:
+            made.close()
+        return chosen
 
     def _choose(self) -> _Transport:
         client_for = _finder(self._cache)
@@ -172,7 +195,7 @@ class RedisStore:
         is_plain = type(pool) in (redis.ConnectionPool, redis.BlockingConnectionPool)
         loop_class = _LOOP_CLASSES.get(pool.connection_class) if is_plain else None
         if loop_class is None:
-            return OrdinaryClients(client_for, self._ours)
+            return OrdinaryClients(client_for, self._ours, self._errands)
         settings = self._ours(pool.connection_kwargs)
         loop_settings = {name: settings[name] for name in _LOOP_SETTINGS if name in settings}
         return _Direct(
@@ -190,6 +213,36 @@ class RedisStore:
             "health_check_interval": 0,
             "protocol": 2,
         }
+
+
+class _Undecided:
+    """Finds out first, on a loop without holding it up."""
+
+    def __init__(self, errands: Errands, choose: Callable[[], _Transport]) -> None:
+        self._errands = errands
+        self._choose = choose
+
+    def decided(self) -> _Transport:
+        return self._errands.run_shared(_Undecided, self._choose)
+
+    def run(self, keys: Sequence[str], numbers: Sequence[int]) -> list[int]:
+        return self.decided().run(keys, numbers)
+
+    def run_one(self, key: str, capacity_us: int, added_us: int) -> Sequence[int]:
+        return self.decided().run_one(key, capacity_us, added_us)
+
+    async def arun(self, keys: Sequence[str], numbers: Sequence[int]) -> list[int]:
+        transport = await self._errands.arun_shared(_Undecided, self._choose)
+        return await transport.arun(keys, numbers)
+
+    def delete(self, keys: Sequence[str]) -> int:
+        return self.decided().delete(keys)
+
+    def meeting_point(self, key: str) -> Hashable:
+        return self.decided().meeting_point(key)
+
+    def close(self) -> None:
+        """Nothing is open yet."""
 
 
 class _Direct:

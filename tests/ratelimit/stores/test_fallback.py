@@ -24,12 +24,14 @@ from ratelimit.stores.base import Charge, Verdict
 from ratelimit.stores.fallback import FallbackStore
 from ratelimit.stores.memory import MemoryStore
 from tests.ratelimit.stores.conftest import PROBE
+from tests.ratelimit.stores.patience import NEVER, in_time
 from tests.services import RedisProcess
 
 KEY = "rate_limit:{somebody}:anonymous"
 SLOW = Limit(10, 3600)
 READ = 0.05
-GRACE = 0.2  # seconds that a busy machine may add
+MARGIN = 0.01  # seconds that the contract allows on top of a timeout
+BACK = 1.2  # seconds after the server's return
 
 MakeFallback = Callable[..., FallbackStore]
 Change = tuple[str, str, str]
@@ -341,64 +343,99 @@ def timed(store: FallbackStore) -> tuple[float, str]:
     return time.perf_counter() - begin, backend
 
 
-def test_a_killed_server_costs_the_first_request_next_to_nothing_and_the_others_nothing(
-    own_redis: RedisProcess, make_fallback: MakeFallback
-) -> None:
-    store = make_fallback(own_redis.url)
-    assert timed(store)[1] == "redis"
-    own_redis.kill()
+def until_back(store: FallbackStore) -> float:
+    """How long it takes from now on, in seconds."""
+    begin = time.monotonic()
+    until(lambda: store.current == "redis", NEVER * BACK)
+    return time.monotonic() - begin
+
+
+def first_request(store: FallbackStore) -> float:
+    """How long the first one takes after the server was lost. All others take next to nothing."""
     first, backend = timed(store)
-    assert (backend, first < READ + GRACE) == ("memory", True)
+    assert backend == "memory"
     later = [timed(store) for _ in range(500)]
     assert {backend for _, backend in later} == {"memory"}
     assert statistics.median(seconds for seconds, _ in later) < 20e-6
+    return first
+
+
+def test_a_killed_server_costs_the_first_request_next_to_nothing_and_the_others_nothing(
+    own_redis: RedisProcess, make_fallback: MakeFallback
+) -> None:
+    def trial() -> float:
+        store = make_fallback(own_redis.url)
+        assert timed(store)[1] == "redis"
+        own_redis.kill()
+        took = first_request(store)
+        store.close()
+        own_redis.start()
+        return took
+
+    in_time(trial, MARGIN)
 
 
 def test_a_hung_server_costs_the_first_request_the_timeout_and_the_others_nothing(
     own_redis: RedisProcess, make_fallback: MakeFallback
 ) -> None:
     store = make_fallback(own_redis.url)
-    timed(store)
-    own_redis.hang()
-    first, backend = timed(store)
-    assert (backend, READ <= first < READ + GRACE) == ("memory", True)
-    later = [timed(store) for _ in range(500)]
-    assert {backend for _, backend in later} == {"memory"}
-    assert statistics.median(seconds for seconds, _ in later) < 20e-6
-    own_redis.go_on()
-    until(lambda: store.current == "redis", 1.2 + GRACE)
+
+    def trial() -> float:
+        assert timed(store)[1] == "redis"
+        own_redis.hang()
+        first = first_request(store)
+        own_redis.go_on()
+        until_back(store)
+        assert first >= READ
+        return first
+
+    in_time(trial, READ + MARGIN)
 
 
 def test_requests_under_way_when_a_server_hangs_wait_no_longer_than_the_timeout(
     own_redis: RedisProcess, make_fallback: MakeFallback
 ) -> None:
-    store, together = make_fallback(own_redis.url), threading.Barrier(21)
-
-    def ask(_: int) -> tuple[float, str]:
-        timed(store)
-        together.wait(10)  # all have their connection
-        together.wait(10)  # the server hangs
-        return timed(store)
-
-    with ThreadPoolExecutor(20) as threads:
-        answers = [threads.submit(ask, number) for number in range(20)]
-        together.wait(10)
-        own_redis.hang()
-        together.wait(10)
-        waits = [answer.result(10) for answer in answers]
-    assert {backend for _, backend in waits} == {"memory"}
-    assert max(seconds for seconds, _ in waits) < READ + GRACE
-    own_redis.go_on()
-
-
-def test_it_is_back_on_redis_within_1200_ms_of_its_return(own_redis: RedisProcess, make_fallback: MakeFallback) -> None:
     store = make_fallback(own_redis.url)
-    timed(store)
-    own_redis.kill()
-    timed(store)
-    time.sleep(0.3)
-    own_redis.start()
-    until(lambda: store.current == "redis", 1.2 + GRACE)
+
+    def trial() -> float:
+        together = threading.Barrier(21)
+
+        def ask(_: int) -> tuple[float, str]:
+            timed(store)
+            together.wait(10)  # all have their connection
+            together.wait(10)  # the server hangs
+            return timed(store)
+
+        with ThreadPoolExecutor(20) as threads:
+            answers = [threads.submit(ask, number) for number in range(20)]
+            together.wait(10)
+            own_redis.hang()
+            together.wait(10)
+            waits = [answer.result(10) for answer in answers]
+        assert {backend for _, backend in waits} == {"memory"}
+        own_redis.go_on()
+        until_back(store)
+        return max(seconds for seconds, _ in waits)
+
+    in_time(trial, READ + MARGIN)
+
+
+@pytest.mark.parametrize("loss", ["killed", "hung"])
+def test_it_is_back_on_redis_within_1200_ms_of_its_return(
+    own_redis: RedisProcess, make_fallback: MakeFallback, loss: str
+) -> None:
+    store = make_fallback(own_redis.url)
+    lose, restore = (own_redis.kill, own_redis.start) if loss == "killed" else (own_redis.hang, own_redis.go_on)
+
+    def trial() -> float:
+        assert timed(store)[1] == "redis"
+        lose()
+        assert timed(store)[1] == "memory"
+        time.sleep(0.3)
+        restore()
+        return until_back(store)
+
+    in_time(trial, BACK)
     assert timed(store)[1] == "redis"
 
 
@@ -443,14 +480,14 @@ def test_on_a_loop_nothing_blocks_and_nothing_is_asked_while_it_is_away(
             longest, last = max(longest, time.monotonic() - last), time.monotonic()
         return longest
 
-    async def story() -> None:
-        assert await take() == "redis"
+    async def story() -> tuple[float, float, float]:
+        assert set(await asyncio.gather(*(take() for _ in range(100)))) == {"redis"}  # connections are there
         stop = asyncio.Event()
         watch = asyncio.create_task(ticks(stop))
         own_redis.hang()
         begin = time.monotonic()
         assert set(await asyncio.gather(*(take() for _ in range(100)))) == {"memory"}
-        assert time.monotonic() - begin < READ + GRACE
+        first = time.monotonic() - begin
         later = []
         for _ in range(300):
             begin = time.perf_counter()
@@ -460,15 +497,23 @@ def test_on_a_loop_nothing_blocks_and_nothing_is_asked_while_it_is_away(
         await store.arefund([Charge(KEY, SLOW)], "redis")
         await store.arefund([Charge(KEY, SLOW)], "memory")
         own_redis.go_on()
-        deadline = time.monotonic() + 1.2 + GRACE
+        begin = time.monotonic()
         while await take() != "redis":
-            assert time.monotonic() < deadline
+            assert time.monotonic() - begin < NEVER * BACK
             await asyncio.sleep(0.005)
+        back = time.monotonic() - begin
         stop.set()
-        assert await watch < GRACE
+        return first, back, await watch
 
-    asyncio.run(story())
-    assert changes == [("", "redis", "first_use"), ("redis", "memory", "timeout"), ("memory", "redis", "recovered")]
+    def trial() -> float:
+        """How far from the goals, as a part of them, the worst of the three is."""
+        changes.clear()
+        first, back, longest_block = asyncio.run(story())
+        lost_and_found = [("redis", "memory", "timeout"), ("memory", "redis", "recovered")]
+        assert [change for change in changes if change[0]] == lost_and_found
+        return max(first / (READ + MARGIN), back / BACK, longest_block / 0.02)
+
+    in_time(trial, 1.0)
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from threading import Thread
 
 GREETINGS = (b"CLIENT", b"AUTH", b"SELECT", b"HELLO")
@@ -64,3 +64,15 @@ def talker(*replies: Reply) -> Iterator[Talker]:
         yield server
     finally:
         server.close()
+
+
+@contextmanager
+def deaf_port() -> Iterator[int]:
+    """Of a listener with a full queue of connections: the kernel drops what else comes."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]

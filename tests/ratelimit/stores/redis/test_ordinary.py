@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -20,11 +22,14 @@ from ratelimit.stores.base import Charge
 from ratelimit.stores.redis import RedisStore, speaks_redis
 from ratelimit.stores.redis.ordinary import OrdinaryClients
 from tests.ratelimit.stores.caches import cache_at
+from tests.ratelimit.stores.patience import in_time
 from tests.services import RedisProcess, free_port, redis_process
 
 KEY = "rate_limit:{somebody}:anonymous"
 SLOW = Limit(10, 3600)
 PATIENT = 5.0
+READ, CONNECT = 0.05, 0.25
+MARGIN = 0.01  # seconds that the contract allows on top of a timeout
 CLIENTS = [f"rate_limit:{{client-{number}}}:anonymous" for number in range(40)]
 
 
@@ -161,6 +166,172 @@ def test_keys_of_one_call_share_a_slot(cluster: list[RedisProcess]) -> None:
         assert store.take_one(CLIENTS[0], SLOW, 10).allowed
 
 
+@pytest.fixture
+def own_cluster(tmp_path: Path) -> Iterator[RedisProcess]:
+    """One node with all slots, to be ill-treated."""
+    files = ["--cluster-config-file", str(tmp_path / "nodes.conf")]
+    with redis_process("--cluster-enabled", "yes", "--cluster-port", str(free_port()), *files) as server:
+        with redis.Redis.from_url(server.url) as operator:
+            operator.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
+            _until(lambda: operator.cluster("info")["cluster_state"] == "ok")
+        yield server
+
+
+def _until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def _answers(store: RedisStore) -> bool:
+    try:
+        return store.take_one(KEY, SLOW, 0).backend == "redis"
+    except StoreError:
+        return False
+
+
+def _failure(ask: Callable[[], object], words: str = "timeout") -> float:
+    begin = time.monotonic()
+    with pytest.raises(StoreError, match=f"^({words})$"):
+        ask()
+    return time.monotonic() - begin
+
+
+def test_the_first_use_of_a_cluster_that_hangs_takes_the_connect_timeout_and_no_more(own_cluster: RedisProcess) -> None:
+    own_cluster.hang()
+    store = RedisStore(cluster_cache(own_cluster.url))
+
+    def trial() -> float:
+        with closing(RedisStore(cluster_cache(own_cluster.url))) as fresh:
+            return _failure(lambda: fresh.take_one(KEY, SLOW))
+
+    in_time(trial, CONNECT + MARGIN)
+    with ThreadPoolExecutor(10) as threads:  # nobody waits for another's turn
+        begin = time.monotonic()
+        list(threads.map(lambda _: _failure(lambda: store.take_one(KEY, SLOW)), range(10)))
+        assert time.monotonic() - begin < 2 * CONNECT
+    own_cluster.go_on()
+    _until(lambda: _answers(store))
+    assert store.take_one(KEY, SLOW, 10).allowed  # and none of those was charged
+    store.close()
+
+
+def test_nor_does_it_hold_up_a_loop(own_cluster: RedisProcess) -> None:
+    async def ticks() -> float:
+        longest, last = 0.0, time.monotonic()
+        while True:
+            try:
+                await asyncio.sleep(0.001)
+            except asyncio.CancelledError:
+                return longest
+            longest, last = max(longest, time.monotonic() - last), time.monotonic()
+
+    async def story() -> float:
+        watch = asyncio.create_task(ticks())
+        await asyncio.sleep(0)
+        with pytest.raises(StoreError, match=r"^timeout$"):
+            await store.atake([Charge(KEY, SLOW)])
+        watch.cancel()
+        return await watch
+
+    own_cluster.hang()
+    with closing(RedisStore(cluster_cache(own_cluster.url))) as store:
+        in_time(lambda: asyncio.run(story()), 0.02)
+        own_cluster.go_on()
+        _until(lambda: _answers(store))
+        assert asyncio.run(store.atake([Charge(KEY, SLOW)]))[0].allowed
+
+
+def test_a_cluster_that_hangs_later_takes_the_read_timeout_and_is_sent_nothing_twice(own_cluster: RedisProcess) -> None:
+    with (
+        closing(RedisStore(cluster_cache(own_cluster.url))) as store,
+        closing(RedisStore(cluster_cache(own_cluster.url), PATIENT, PATIENT)) as patient,
+    ):
+        sent = 0
+
+        def trial() -> float:
+            nonlocal sent
+            _until(lambda: _answers(store))
+            own_cluster.hang()
+            sent += 1
+            took = _failure(lambda: store.take_one(KEY, SLOW))
+            own_cluster.go_on()
+            return took
+
+        in_time(trial, READ + MARGIN)
+        assert patient.take_one(KEY, SLOW, 10 - sent).allowed
+        assert not patient.take_one(KEY, SLOW).allowed
+
+
+def test_a_cluster_that_is_killed_is_a_reason_until_it_is_back(own_cluster: RedisProcess) -> None:
+    with closing(RedisStore(cluster_cache(own_cluster.url))) as store:
+        assert store.take_one(KEY, SLOW).allowed
+        own_cluster.kill()
+        in_time(lambda: _failure(lambda: store.take_one(KEY, SLOW), "refused|closed"), MARGIN)
+        own_cluster.start()
+        _until(lambda: _answers(store))
+        assert store.take_one(KEY, SLOW, 10).allowed
+
+
+def test_a_cluster_that_is_down_is_a_reason_at_once(own_cluster: RedisProcess) -> None:
+    with (
+        closing(RedisStore(cluster_cache(own_cluster.url))) as store,
+        redis.Redis.from_url(own_cluster.url) as operator,
+    ):
+        assert store.take_one(KEY, SLOW).allowed
+        operator.execute_command("CLUSTER DELSLOTS", 1)
+        _until(lambda: operator.cluster("info")["cluster_state"] == "fail")
+        in_time(lambda: _failure(lambda: store.take_one(KEY, SLOW), "clusterdown"), MARGIN)
+        operator.execute_command("CLUSTER ADDSLOTS", 1)
+        _until(lambda: _answers(store))
+
+
+def test_a_slot_that_has_moved_is_followed(cluster: list[RedisProcess]) -> None:
+    with (
+        closing(RedisStore(cluster_cache(cluster[0].url), PATIENT, PATIENT)) as store,
+        redis.Redis.from_url(cluster[0].url) as first,
+        redis.Redis.from_url(cluster[1].url) as second,
+    ):
+        nodes = [(node, str(node.cluster("myid"), "ascii")) for node in (first, second)]
+        slot = int(first.cluster("keyslot", KEY))
+        owner, other = nodes if slot < 8192 else nodes[::-1]
+        owner[0].flushall()  # who still has keys of a slot cannot hand it over
+        try:
+            for node, _ in (other, owner):
+                node.cluster("setslot", slot, "node", other[1])
+            for _ in range(3):
+                assert store.take_one(KEY, SLOW, 3).allowed
+            assert other[0].exists(KEY) == 1
+        finally:
+            other[0].flushall()
+            for node, _ in (owner, other):
+                node.cluster("setslot", slot, "node", owner[1])
+
+
+def test_who_waits_for_a_thread_while_a_server_hangs_does_not_wait_in_turn(own_cluster: RedisProcess) -> None:
+    async def ask() -> str:
+        with pytest.raises(StoreError) as caught:
+            await store.atake([Charge(KEY, SLOW)])
+        return caught.value.reason
+
+    async def story() -> float:
+        begin = time.monotonic()
+        assert set(await asyncio.gather(*(ask() for _ in range(200)))) == {"timeout"}
+        return time.monotonic() - begin
+
+    with closing(RedisStore(cluster_cache(own_cluster.url))) as store:
+        own_cluster.hang()
+        in_time(lambda: asyncio.run(story()), CONNECT + 2 * MARGIN)  # for the first use
+        own_cluster.go_on()
+        _until(lambda: _answers(store))
+        own_cluster.hang()
+        in_time(lambda: asyncio.run(story()), READ + 4 * MARGIN)  # threads begin and end besides
+        own_cluster.go_on()
+        _until(lambda: _answers(store))
+        assert asyncio.run(store.atake([Charge(KEY + "2", SLOW)]))[0].allowed
+
+
 # --- sharded, and Django's own ---------------------------------------------------------------------------------------
 
 
@@ -214,15 +385,55 @@ def test_the_client_sends_nothing_twice_and_keeps_our_timeouts(own_redis: RedisP
         closing(RedisStore(cache_at(own_redis.url, **options))) as store,
         closing(RedisStore(cache_at(own_redis.url, **options), PATIENT, PATIENT)) as patient,
     ):
-        store.take_one(KEY, SLOW)
-        own_redis.hang()
-        begin = time.monotonic()
-        with pytest.raises(StoreError, match=r"^timeout$"):
+        sent = 0
+
+        def trial() -> float:
+            nonlocal sent
             store.take_one(KEY, SLOW)
-        assert time.monotonic() - begin < 0.25
-        own_redis.go_on()
-        assert patient.take_one(KEY, SLOW, 8).allowed
+            own_redis.hang()
+            sent += 2
+            took = _failure(lambda: store.take_one(KEY, SLOW))
+            own_redis.go_on()
+            return took
+
+        in_time(trial, READ + MARGIN)
+        assert patient.take_one(KEY, SLOW, 10 - sent).allowed
         assert not patient.take_one(KEY, SLOW).allowed
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.parametrize("kind", ["special pool", "cluster"])
+def test_parent_and_child_have_their_own_connections(kind: str, request: pytest.FixtureRequest) -> None:
+    if kind == "cluster":
+        url = request.getfixturevalue("own_cluster").url
+        cache = cluster_cache(url)
+    else:
+        url = request.getfixturevalue("redis_url")
+        cache = cache_at(url, CONNECTION_POOL_CLASS="tests.ratelimit.stores.caches.SpecialPool")
+    limit = Limit(1000, 3600)
+    with (
+        closing(RedisStore(cache, PATIENT, PATIENT)) as store,
+        redis.Redis.from_url(url) as operator,
+    ):
+
+        def connections() -> set[str]:
+            return {client["id"] for client in operator.client_list() if client["cmd"].startswith("eval")}
+
+        assert store.take_one(KEY, limit).allowed
+        (parents,) = connections()
+        children = []
+        for _ in range(4):
+            child = os.fork()
+            if child == 0:
+                admitted = [store.take_one(KEY, limit).allowed for _ in range(50)]
+                os._exit(0 if all(admitted) else 1)
+            children.append(child)
+        for _ in range(50):
+            assert store.take_one(KEY, limit).allowed
+        assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0] * 4
+        assert store.take_one(KEY, limit, 749).allowed  # 1,000 in all, and none was charged twice
+        assert not store.take_one(KEY, limit).allowed
+        assert parents in connections()  # no child has closed it
 
 
 def test_what_the_server_says_is_one_word(own_redis: RedisProcess) -> None:
