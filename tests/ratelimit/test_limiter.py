@@ -19,7 +19,7 @@ from ratelimit.identity import Identity
 from ratelimit.limiter import RateLimiter, Scope, get_rate_limiter
 from ratelimit.signals import request_checked
 from ratelimit.stores import build_store
-from ratelimit.stores.base import Charge, Verdict
+from ratelimit.stores.base import Charge, StoreState, Verdict
 from ratelimit.stores.memory import MemoryStore
 
 ANYBODY = Identity("address", "0a" * 16, "anonymous")
@@ -81,6 +81,12 @@ class SharedStore:
     def reset(self, keys: Sequence[str]) -> int:
         self.asked.append("reset")
         return self._redis.reset(keys)
+
+    def state(self) -> StoreState:
+        return StoreState("memory" if self.is_away else "redis", "timeout" if self.is_away else "", 0)
+
+    def count(self, patience_seconds: float) -> int | None:
+        return self._redis.count(patience_seconds)
 
     def close(self) -> None:
         self.asked.append("close")
@@ -542,3 +548,106 @@ def test_a_forked_child_can_use_it_and_counts_for_itself(settings: Any) -> None:
             os._exit(admitted(get_rate_limiter().check, 10))
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
     assert admitted(limiter.check, 10) == 1
+
+
+# --- what a request costs beyond its first token ---------------------------------------------------------------------
+
+
+@pytest.fixture(params=["check_further", "acheck_further"])
+def further(request: pytest.FixtureRequest, limiter: RateLimiter) -> Check:
+    """Both ways of asking."""
+    if request.param == "check_further":
+        return limiter.check_further
+    return lambda *arguments, **named: asyncio.run(limiter.acheck_further(*arguments, **named))
+
+
+def test_the_rest_is_taken_of_the_tier_and_of_scopes_together(limiter: RateLimiter, further: Check) -> None:
+    decision = further(ANYBODY, limiter.check(ANYBODY), 5, [SEARCH])
+    assert (decision.allowed, decision.policy, decision.remaining) == (True, "search", 1)
+    assert limiter.peek(ANYBODY).remaining == 95
+
+
+@given(taken=st.integers(0, 99), cost=st.integers(2, 120))
+def test_a_refusal_tells_the_same_as_if_everything_had_been_asked_for_at_once(taken: int, cost: int) -> None:
+    clock = Clock()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ratelimit.limiter.monotonic_ns", clock)
+        stepwise, at_once = RateLimiter(SharedStore(clock)), RateLimiter(SharedStore(clock))
+        for limiter in (stepwise, at_once):
+            if taken:
+                limiter.check(ANYBODY, taken)
+        decision = stepwise.check_further(ANYBODY, stepwise.check(ANYBODY), cost)
+        whole = at_once.check(ANYBODY, cost)
+        assert decision.allowed == whole.allowed
+        assert decision.remaining == whole.remaining
+        assert decision.retry_after_seconds == pytest.approx(whole.retry_after_seconds, abs=1e-5)
+        assert stepwise.peek(ANYBODY).remaining == at_once.peek(ANYBODY).remaining
+
+
+def test_a_scope_that_refuses_gives_the_tiers_token_back(limiter: RateLimiter, further: Check) -> None:
+    for _ in range(6):
+        decision = further(ANYBODY, limiter.check(ANYBODY), scopes=[SEARCH])
+    assert (decision.allowed, decision.policy) == (False, "search")
+    assert limiter.peek(ANYBODY).remaining == 98
+
+
+def test_nothing_further_is_asked_where_nothing_is_left_to_ask(
+    limiter: RateLimiter, store: SharedStore, further: Check
+) -> None:
+    first, root = limiter.check(ANYBODY), limiter.check(ROOT)
+    asked = len(store.asked)
+    assert further(ANYBODY, first) is first
+    assert further(ROOT, root, 500, [EXPORT]) is root
+    assert len(store.asked) == asked
+
+
+def test_a_store_that_breaks_in_between_refuses_nobody(
+    limiter: RateLimiter, further: Check, monkeypatch: pytest.MonkeyPatch, store: SharedStore
+) -> None:
+    first = limiter.check(ANYBODY)
+    monkeypatch.setattr(store, "take", BrokenStore.take.__get__(BrokenStore(Clock())))
+    assert further(ANYBODY, first, 5) is first
+
+
+def test_a_scope_has_a_cost_of_its_own(limiter: RateLimiter) -> None:
+    rows = Scope("rows", Limit(10, 3600), cost=4)
+    assert [limiter.check(ANYBODY, 20, [rows]).allowed for _ in range(3)] == [True, True, False]
+    assert limiter.peek(ANYBODY).remaining == 60
+    with pytest.raises(ValueError, match="at least 1"):
+        Scope("rows", Limit(10), cost=0)
+
+
+def test_a_refund_gives_back_the_tiers_cost_whichever_limit_was_told(limiter: RateLimiter) -> None:
+    decision = limiter.check(ANYBODY, 20, [SEARCH])
+    assert decision.policy == "search"
+    limiter.refund(ANYBODY, decision, [SEARCH])
+    assert limiter.peek(ANYBODY).remaining == 100
+    assert limiter.peek(ANYBODY, scopes=[SEARCH]).remaining == 2
+
+
+# --- for operators ----------------------------------------------------------------------------------------------------
+
+
+def test_many_buckets_are_looked_at_at_once(limiter: RateLimiter, store: SharedStore) -> None:
+    limiter.check(ANYBODY, 30)
+    asked = len(store.asked)
+    seen = limiter.peek_many([ANYBODY, ROOT, SOMEBODY_ELSE, ANYBODY])
+    assert [decision.remaining for decision in seen] == [70, 0, 100, 70]
+    assert [decision.is_unlimited for decision in seen] == [False, True, False, False]
+    assert store.asked[asked:] == ["peek"]
+    assert limiter.peek_many([]) == []
+
+
+def test_it_tells_how_it_stands(limiter: RateLimiter, check: Check) -> None:
+    assert admitted(check, 101) == 100
+    stats = limiter.stats()
+    assert (stats.wanted, stats.exhausted_buckets, stats.process_id) == ("redis", 1, os.getpid())
+
+
+def test_it_counts_the_buckets_that_are_not_full(clock: Clock) -> None:
+    limiter = RateLimiter(MemoryStore(100, 1, clock))
+    limiter.check(ANYBODY)
+    limiter.check(SOMEBODY_ELSE, 90)
+    assert (limiter.count_buckets(), limiter.stats().buckets_in_memory) == (2, 2)
+    clock.advance(1)
+    assert limiter.count_buckets() == 1

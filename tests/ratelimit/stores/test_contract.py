@@ -208,3 +208,15 @@ def test_a_closed_store_begins_anew_when_asked(store: Store) -> None:
     store.take_one(KEY, SLOW)
     store.close()
     assert store.take_one(KEY, SLOW).allowed
+
+
+def test_the_buckets_that_are_not_full_are_counted(store: Store) -> None:
+    assert store.count(5) == 0
+    for number in range(7):
+        store.take_one(f"{{{number}}}:anonymous", SLOW)
+    assert store.count(5) == 7
+
+
+def test_it_tells_who_decides(store: Store) -> None:
+    backend = store.take_one(KEY, SLOW).backend
+    assert store.state()[:2] == (backend, "")
