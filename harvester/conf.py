@@ -6,6 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from django.conf import settings as django_settings
 
+HARVEST_COST = 10
+"""What asking for a harvest takes of a client's limit, in requests: it makes a worker ask the sources."""
+HARVEST_CALLS = "6/m"
+"""How often each client may ask for one, by page or API."""
+
 
 class HarvesterSettings:
     """One property per ``HARVESTER_*`` setting."""

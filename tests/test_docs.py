@@ -68,11 +68,11 @@ def test_every_setting_of_the_limiter_is_documented_with_its_default(settings: A
 
 def written(default: object) -> str:
     """As the table writes it: numbers bare, everything else as code, an empty text as a word."""
-    if isinstance(default, int | float):
+    if isinstance(default, int | float) and not isinstance(default, bool):
         return f"{default:,}".removesuffix(".0")
     if isinstance(default, str):
         return f"`{default}`" if default else "empty"
-    return f"`{json.dumps(default)}`"
+    return f"`{default}`" if isinstance(default, bool) else f"`{json.dumps(default)}`"
 
 
 def test_every_system_check_of_the_limiter_is_documented_and_no_other() -> None:

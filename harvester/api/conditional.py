@@ -26,7 +26,7 @@ def with_validator(request: HttpRequest, response: HttpResponse) -> HttpResponse
 
 
 def _mark(response: HttpResponse) -> None:
-    response["Cache-Control"] = CACHE_CONTROL
+    response.setdefault("Cache-Control", CACHE_CONTROL)  # a 429 must not be kept at all
     patch_vary_headers(response, VARY)
 
 

@@ -53,14 +53,21 @@ _LIMIT_HEADERS = {
 
 
 def documented(
-    *, cost: int, example: str, scope: Literal["read", "write"] = "read", body: Mapping[str, Any] | None = None
+    *,
+    cost: int,
+    example: str,
+    scope: Literal["read", "write"] = "read",
+    body: Mapping[str, Any] | None = None,
+    calls: str = "",
 ) -> Json:
     """What an operation adds to its document: its price in requests, the scope a key needs, and a request as example.
 
-    The documentation shows the example and a test sends it.
+    ``calls`` is a limit of its own beside the tier's, such as ``6/m``. An operation of another price than 1, or with
+    such a limit, bears ``@rate_limit`` with the same; a test compares. The documentation shows the example and a test
+    sends it.
     """
     request: Json = {"path": example} | ({"body": dict(body)} if body is not None else {})
-    return {"x-cost": cost, "x-scope": scope, "x-example": request}
+    return {"x-cost": cost, "x-scope": scope, "x-example": request} | ({"x-calls": calls} if calls else {})
 
 
 class DocumentedApi(NinjaAPI):

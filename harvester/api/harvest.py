@@ -14,9 +14,11 @@ from harvester.api.addresses import run_address
 from harvester.api.document import documented
 from harvester.api.parameters import Moment
 from harvester.api.schemas import HarvestAccepted
+from harvester.conf import HARVEST_CALLS, HARVEST_COST
 from harvester.models import LONGEST_NAME
 from harvester.pipeline.run import STAGES
 from harvester.queries.runs import worker_is_alive
+from ratelimit import rate_limit
 
 router = Router(tags=["harvest"])
 
@@ -44,8 +46,11 @@ _EVERYTHING = HarvestRequest()
     "/harvest",
     response={202: HarvestAccepted},
     summary="Ask for a harvest",
-    openapi_extra=documented(cost=10, scope="write", example="/api/v1/harvest", body={"stage": "score"}),
+    openapi_extra=documented(
+        cost=HARVEST_COST, calls=HARVEST_CALLS, scope="write", example="/api/v1/harvest", body={"stage": "score"}
+    ),
 )
+@rate_limit(cost=HARVEST_COST, scope="harvest", limit=HARVEST_CALLS)
 def harvest(
     request: HttpRequest,
     response: HttpResponse,

@@ -117,6 +117,12 @@ VARIABLES: tuple[Variable, ...] = (
         'Limits that differ from the default ones, as JSON: {"anonymous": {"limit": 100, "window_seconds": 60}}.',
     ),
     Variable(
+        "RATELIMIT_ENFORCE",
+        parsers.flag,
+        "true",
+        "False: limits are only counted and nobody is refused, to see whom they would refuse.",
+    ),
+    Variable(
         "RATELIMIT_TRUSTED_PROXIES",
         parsers.networks,
         "",

@@ -202,9 +202,11 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000  # bytes; the API answers 413 beyond it
 
 _TESTING = ENVIRONMENT == "test"
 RATELIMIT_TIERS: dict[str, dict[str, int]] = environment.get("RATELIMIT_TIERS") or {}
+RATELIMIT_ENFORCE = environment.flag("RATELIMIT_ENFORCE", default=True)
 if _TESTING:
     # The one place where tests pass the limiter. Those that are about limits set their own.
     RATELIMIT_TIERS = {tier: {"limit": 500_000} for tier in ("anonymous", "api_key", "premium")} | RATELIMIT_TIERS
+    RATELIMIT_ENFORCE = False  # single operations have limits beside the tiers'
     RATELIMIT_REFRESH_SECONDS = 0  # no other connection sees what a test has written
 RATELIMIT_TRUSTED_PROXIES = environment.names("RATELIMIT_TRUSTED_PROXIES")
 RATELIMIT_FORWARDED_HEADER = environment.text("RATELIMIT_FORWARDED_HEADER")

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ratelimit import Limit
+
 Json = Mapping[str, Any]
 
 _REFERENCE = "#/components/schemas/"
@@ -46,7 +48,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """``cost`` in requests; ``example`` is a command line for a shell."""
+    """``cost`` in requests; ``calls``: a limit of its own in words, or empty; ``example``: a command line for a shell."""
 
     name: str
     method: str
@@ -54,6 +56,7 @@ class Operation:
     summary: str
     description: str
     cost: int
+    calls: str
     scope: str
     parameters: tuple[Field, ...]
     body: Type
@@ -104,6 +107,7 @@ def _operation(document: Json, site: str, path: str, method: str, found: Json) -
         summary=found.get("summary", ""),
         description=found.get("description", ""),
         cost=found["x-cost"],
+        calls=_in_words(found["x-calls"]) if "x-calls" in found else "",
         scope=found["x-scope"],
         parameters=tuple(
             Field(
@@ -119,6 +123,13 @@ def _operation(document: Json, site: str, path: str, method: str, found: Json) -
         answers=tuple(_answer(str(status), answer, schemas) for status, answer in found["responses"].items()),
         example=_example(site, method, found["x-example"]),
     )
+
+
+def _in_words(calls: str) -> str:
+    """``6/m`` as people say it."""
+    limit = Limit.parse(calls)
+    window = "a minute" if limit.window_seconds == 60 else f"every {limit.window_seconds:,} s"
+    return f"{limit.requests:,} {window}"
 
 
 def _answer(status: str, found: Json, schemas: Json) -> Answer:

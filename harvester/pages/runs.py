@@ -13,12 +13,14 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from harvester.actions import WORKER_COMMAND, request_harvest
+from harvester.conf import HARVEST_CALLS, HARVEST_COST
 from harvester.errors import InvalidCursorError, UnknownSourceError
 from harvester.models import Run, RunStatus
 from harvester.pages.posts import SeeOther, new_token, staff_post, token_of
 from harvester.queries.cursors import paginate
 from harvester.queries.disclosure import shown_messages
 from harvester.queries.runs import NEWEST, runs, worker_is_alive
+from ratelimit import rate_limit
 
 ROWS = 50
 _SOURCES_SHOWN = 100
@@ -107,6 +109,7 @@ def run_page(request: HttpRequest, run_id: int) -> HttpResponse:
 
 
 @staff_post
+@rate_limit(cost=HARVEST_COST, scope="harvest", limit=HARVEST_CALLS)
 def harvest(request: HttpRequest) -> HttpResponse:
     """Queue a run of every source, or of the one that ``source`` names, and go to it. 404 for an unknown source."""
     source = request.POST.get("source") or None

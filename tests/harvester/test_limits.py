@@ -37,6 +37,7 @@ FIREFOX = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 def limits_of_the_product(settings: Any) -> None:
     """Not those that let tests pass."""
     settings.RATELIMIT_TIERS = {}
+    settings.RATELIMIT_ENFORCE = True
 
 
 @dataclass
@@ -128,6 +129,7 @@ class TestTiers:
 def denied(settings: Any, client: Client) -> Callable[..., HttpResponse]:
     """Ask when nothing is left."""
     settings.RATELIMIT_TIERS = {"anonymous": {"limit": 1, "window_seconds": 3600}}
+    settings.RATELIMIT_ENFORCE = True
     assert client.get(CHEAP).status_code == 200
     return client.generic
 

@@ -58,7 +58,8 @@ def test_every_operation_is_there_with_price_parameters_and_example(client: Clie
     text = text_of(html)
     for operation in operations(api.get_openapi_schema(), "http://localhost"):
         assert elements(html, "h3", id=operation.name)[0].text == f"{operation.method} {operation.path}"
-        assert f"Price {operation.cost}, scope {operation.scope}." in text
+        calls = f", at most {operation.calls}" if operation.calls else ""
+        assert f"Price {operation.cost}{calls}, scope {operation.scope}." in text
         assert operation.example in text
         for parameter in operation.parameters:
             assert parameter.meaning in text
