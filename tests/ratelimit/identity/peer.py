@@ -72,6 +72,20 @@ def issue(**fields: Any) -> str:
     return ApiKey.objects.issue(**{"name": "a key"} | fields)[1]
 
 
+def rotate(key: str) -> str:
+    """The successor, or the code of the refusal."""
+    from datetime import timedelta
+
+    from django.core.exceptions import ValidationError
+
+    from ratelimit.models import ApiKey
+
+    try:
+        return ApiKey.objects.get(prefix=key[4:12]).rotate(timedelta(hours=1))[1]
+    except ValidationError as refusal:
+        return str(refusal.code)
+
+
 def add_user(name: str) -> int:
     from django.contrib.auth.models import User
 
@@ -157,6 +171,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     for function in (
         migrate,
         issue,
+        rotate,
         add_user,
         update,
         delete,

@@ -8,6 +8,7 @@ import sqlite3
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -149,6 +150,16 @@ def test_a_new_key_works_at_once(database: str, peer: Callable[..., Peer]) -> No
     writer.do("migrate")
     assert kind_of(reader, writer.do("issue")) == "api_key"
     assert kind_of(reader, writer.do("issue")) == "api_key"
+
+
+def test_of_rotations_at_once_one_makes_a_successor(database: str, peer: Callable[..., Peer]) -> None:
+    peers = [peer(database) for _ in range(3)]
+    peers[0].do("migrate")
+    for _ in range(5):
+        key = peers[0].do("issue")
+        with ThreadPoolExecutor(len(peers)) as threads:
+            answers = list(threads.map(lambda one, key=key: str(one.do("rotate", key=key)), peers))
+        assert sorted(answer if answer == "rotated" else "made" for answer in answers) == ["made", "rotated", "rotated"]
 
 
 def test_the_last_use_is_written_once_a_minute(database: str, peer: Callable[..., Peer]) -> None:
