@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -97,6 +97,17 @@ class ApiKey(models.Model):
     def scopes(self) -> frozenset[str]:
         """``read``, or ``read`` and ``write``."""
         return KeyScope(self.scope).included
+
+    @property
+    def state(self) -> Literal["active", "rotated", "expired", "inactive_owner", "revoked"]:
+        """Whether it is good now: ``active``, or ``rotated`` while it still is beside its successor; else why not."""
+        if self.revoked_at is not None:
+            return "revoked"
+        if self.owner is not None and not self.owner.is_active:
+            return "inactive_owner"
+        if self.expires_at is not None and self.expires_at <= timezone.now():
+            return "expired"
+        return "rotated" if self.rotated_at is not None else "active"
 
     def revoke(self, at: datetime | None = None) -> None:
         """End it for good, in every process within 5 s; the moment of a first revocation stays."""
