@@ -35,3 +35,7 @@ class UnusableNumberError(RateLimitError, ValueError):
         super().__init__(f"{number:g} is less than {least:g}, or no number")
         self.number = number
         self.least = least
+
+
+class UnknownClientError(RateLimitError):
+    """Whom an operator names is nobody whose requests could be counted; the message says why."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Literal
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.core.validators import ProhibitNullCharactersValidator
-from django.db import models
+from django.db import models, router, transaction
 from django.db.models.functions import Length
 from django.db.models.lookups import Exact
 from django.utils import timezone
@@ -62,6 +63,7 @@ class ApiKey(models.Model):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     expires_at = models.DateTimeField(null=True, blank=True, help_text="Empty: never.")
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+    rotated_at = models.DateTimeField(null=True, blank=True, editable=False)
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
     note = models.TextField(blank=True, max_length=1000, validators=[ProhibitNullCharactersValidator()])
 
@@ -96,11 +98,61 @@ class ApiKey(models.Model):
         """``read``, or ``read`` and ``write``."""
         return KeyScope(self.scope).included
 
+    @property
+    def state(self) -> Literal["active", "rotated", "expired", "inactive_owner", "revoked"]:
+        """Whether it is good now: ``active``, or ``rotated`` while it still is beside its successor; else why not."""
+        if self.revoked_at is not None:
+            return "revoked"
+        if self.owner is not None and not self.owner.is_active:
+            return "inactive_owner"
+        if self.expires_at is not None and self.expires_at <= timezone.now():
+            return "expired"
+        return "rotated" if self.rotated_at is not None else "active"
+
     def revoke(self, at: datetime | None = None) -> None:
         """End it for good, in every process within 5 s; the moment of a first revocation stays."""
         if self.revoked_at is None:
             self.revoked_at = at or timezone.now()
             self.save(update_fields=["revoked_at"])
+
+    def rotate(self, overlap: timedelta) -> tuple[ApiKey, str]:
+        """Make its successor, which may what this one may and as long; the text exists nowhere else, as in ``issue``.
+
+        This one is good for ``overlap`` more at the most, and for 0 no more. A key has one successor, whoever asks at
+        the same time: to go on, rotate that one. Raises ValidationError for a key that is revoked, expired or rotated.
+        """
+        if overlap < timedelta():
+            raise ValidationError("An overlap cannot be negative.", code="overlap")
+        now, alias = timezone.now(), router.db_for_write(ApiKey, instance=self)
+        keys = ApiKey.objects.db_manager(alias)
+        with transaction.atomic(using=alias):
+            # The first statement writes, so that of two at once one waits for the other, in SQLite too.
+            if not keys.filter(_unended(now), pk=self.pk, rotated_at=None).update(rotated_at=now):
+                raise _why_not_rotated(keys.filter(pk=self.pk).first(), now)
+            old = keys.get(pk=self.pk)
+            copied = {name: getattr(old, name) for name in ("name", "scope", "owner_id", "tier", "note", "expires_at")}
+            issued, key = keys.issue(**copied)
+            if overlap:
+                old.expires_at = min(now + overlap, old.expires_at or now + overlap)
+            else:
+                old.revoked_at = now
+            old.save(update_fields=["expires_at", "revoked_at"])
+        self.rotated_at, self.expires_at, self.revoked_at = old.rotated_at, old.expires_at, old.revoked_at
+        return issued, key
+
+
+def _unended(at: datetime) -> models.Q:
+    return models.Q(revoked_at=None) & (models.Q(expires_at=None) | models.Q(expires_at__gt=at))
+
+
+def _why_not_rotated(key: ApiKey | None, now: datetime) -> ValidationError:
+    if key is None:
+        return ValidationError("This key is no longer there.", code="gone")
+    if key.revoked_at is not None:
+        return ValidationError("This key is revoked. Make a new one.", code="revoked")
+    if key.expires_at is not None and key.expires_at <= now:
+        return ValidationError("This key has expired. Make a new one.", code="expired")
+    return ValidationError("This key has been rotated already. Rotate its successor.", code="rotated")
 
 
 class TierAssignment(models.Model):

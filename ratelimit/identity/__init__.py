@@ -3,6 +3,7 @@
 resolver     reads the request and decides
 directory    what this process knows of keys and tiers, so that a hot request asks no database
 suspects     addresses that keep presenting keys nobody knows
+lookup       from what an operator writes to the identity that such a client's requests have
 rows         what is read from and written to the tables
 hurry        database work off the request thread, with a deadline
 identities   the identity itself

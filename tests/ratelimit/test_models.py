@@ -101,6 +101,66 @@ def test_the_moment_of_the_first_revocation_stays() -> None:
     assert issued.revoked_at == first
 
 
+def test_a_successor_may_what_the_key_may_and_as_long(owner: Any) -> None:
+    until = timezone.now() + timedelta(days=9)
+    old, _ = ApiKey.objects.issue(
+        name="a key", scope="write", owner=owner, tier="premium", note="for the lab", expires_at=until
+    )
+    new, key = old.rotate(timedelta(hours=24))
+    new.refresh_from_db()
+    assert (new.name, new.scope, new.owner, new.tier, new.note) == ("a key", "write", owner, "premium", "for the lab")
+    assert (new.expires_at, new.revoked_at, new.rotated_at) == (until, None, None)
+    assert new.key_hash == hash_of(key) != old.key_hash
+
+
+@pytest.mark.parametrize(("own_hours", "hours_left"), [(None, 24), (48, 24), (3, 3)])
+def test_a_rotated_key_is_good_for_the_overlap_at_the_most(own_hours: int | None, hours_left: int) -> None:
+    now = timezone.now()
+    until = now + timedelta(hours=own_hours) if own_hours else None
+    old, _ = ApiKey.objects.issue(name="a key", expires_at=until)
+    old.rotate(timedelta(hours=24))
+    stored = ApiKey.objects.get(pk=old.pk)
+    assert stored.expires_at is not None
+    assert abs(stored.expires_at - now - timedelta(hours=hours_left)) < timedelta(minutes=1)
+    assert (old.expires_at, old.rotated_at, stored.revoked_at) == (stored.expires_at, stored.rotated_at, None)
+
+
+def test_without_overlap_the_old_key_is_revoked_at_once() -> None:
+    old, _ = ApiKey.objects.issue(name="a key")
+    old.rotate(timedelta())
+    assert ApiKey.objects.get(pk=old.pk).revoked_at is not None
+
+
+@pytest.mark.parametrize("code", ["revoked", "expired", "rotated", "gone", "overlap"])
+def test_what_cannot_be_rotated_stays_as_it_is(code: str) -> None:
+    old, _ = ApiKey.objects.issue(name="a key")
+    hour = timedelta(hours=1)
+    seen = ApiKey.objects.get(pk=old.pk)  # before that happened
+    if code == "revoked":
+        old.revoke()
+    elif code == "expired":
+        past = timezone.now() - hour
+        ApiKey.objects.filter(pk=old.pk).update(created_at=past - hour, expires_at=past)
+    elif code == "rotated":
+        old.rotate(hour)
+    elif code == "gone":
+        old.delete()
+    before = list(ApiKey.objects.values())
+    with pytest.raises(ValidationError) as raised:
+        seen.rotate(-hour if code == "overlap" else hour)
+    assert raised.value.code == code
+    assert list(ApiKey.objects.values()) == before
+
+
+def test_a_successor_that_cannot_be_made_leaves_the_key_as_it_was(settings: Settings) -> None:
+    settings.RATELIMIT_TIERS = {"gold": {"limit": 9}}
+    old, _ = ApiKey.objects.issue(name="a key", tier="gold")
+    settings.RATELIMIT_TIERS = {}
+    with pytest.raises(ValidationError, match="gold"):
+        old.rotate(timedelta(hours=1))
+    assert (old.rotated_at, ApiKey.objects.get().rotated_at) == (None, None)
+
+
 def test_a_user_has_one_assignment(owner: Any) -> None:
     TierAssignment.objects.create(user=owner, tier="premium")
     with pytest.raises(IntegrityError), transaction.atomic():

@@ -19,7 +19,7 @@ ANSWER_SECONDS = 60
 class Peer:
     """The test's end of it."""
 
-    def __init__(self, database_url: str, refresh_seconds: float | None = None) -> None:
+    def __init__(self, database_url: str, refresh_seconds: float | None = None, buckets_url: str = "") -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.ratelimit.identity.peer"],
             cwd=FOLDER,
@@ -27,6 +27,7 @@ class Peer:
                 "PATH": os.environ["PATH"],
                 "DJANGO_SETTINGS_MODULE": "tests.ratelimit.settings",
                 "DATABASE_URL": database_url,
+                "BUCKETS_URL": buckets_url,
                 "REFRESH_SECONDS": "" if refresh_seconds is None else str(refresh_seconds),
             },
             stdin=subprocess.PIPE,
@@ -70,6 +71,20 @@ def issue(**fields: Any) -> str:
     from ratelimit.models import ApiKey
 
     return ApiKey.objects.issue(**{"name": "a key"} | fields)[1]
+
+
+def rotate(key: str) -> str:
+    """The successor, or the code of the refusal."""
+    from datetime import timedelta
+
+    from django.core.exceptions import ValidationError
+
+    from ratelimit.models import ApiKey
+
+    try:
+        return ApiKey.objects.get(prefix=key[4:12]).rotate(timedelta(hours=1))[1]
+    except ValidationError as refusal:
+        return str(refusal.code)
 
 
 def add_user(name: str) -> int:
@@ -141,6 +156,37 @@ def resolve_in_child(**arguments: Any) -> dict[str, Any]:
         return json.loads(answer.read())
 
 
+def ask(cost: int = 1, **arguments: Any) -> dict[str, Any]:
+    """What a request of that cost is told, how long identity and decision took together, and why a key was refused."""
+    from ratelimit import identity
+    from ratelimit.limiter import get_rate_limiter
+
+    rejections.clear()
+    asked = _request(**arguments)
+    began = time.perf_counter()
+    decision = get_rate_limiter().check(identity.resolve(asked), cost)
+    seconds = time.perf_counter() - began
+    return {
+        "allowed": decision.allowed,
+        "tier": decision.tier,
+        "limit": decision.limit,
+        "backend": decision.backend,
+        "rejection": "".join(rejections),
+        "seconds": seconds,
+    }
+
+
+def command(words: list[str]) -> str:
+    """What a command of `manage.py` prints."""
+    from io import StringIO
+
+    from django.core.management import call_command
+
+    out = StringIO()
+    call_command(*words, stdout=out)
+    return out.getvalue()
+
+
 def dropped_writes() -> int:
     from ratelimit.identity.directory import get_directory
 
@@ -157,6 +203,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     for function in (
         migrate,
         issue,
+        rotate,
         add_user,
         update,
         delete,
@@ -164,6 +211,8 @@ COMMANDS: dict[str, Callable[..., Any]] = {
         last_used,
         resolve,
         resolve_in_child,
+        ask,
+        command,
         dropped_writes,
         threads,
     )
