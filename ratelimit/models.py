@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.core.validators import ProhibitNullCharactersValidator
-from django.db import models
+from django.db import models, transaction
 from django.db.models.functions import Length
 from django.db.models.lookups import Exact
 from django.utils import timezone
@@ -101,6 +102,27 @@ class ApiKey(models.Model):
         if self.revoked_at is None:
             self.revoked_at = at or timezone.now()
             self.save(update_fields=["revoked_at"])
+
+    def rotate(self, overlap: timedelta) -> tuple[ApiKey, str]:
+        """Make its successor, which may what this one may and as long; the text exists nowhere else, as in ``issue``.
+
+        This one is good for ``overlap`` more at the most. Raises ValidationError for a key that is revoked or expired.
+        """
+        now = timezone.now()
+        if self.revoked_at is not None or (self.expires_at is not None and self.expires_at <= now):
+            raise ValidationError("A key that is revoked or expired has no successor: make a new one.", code="ended")
+        with transaction.atomic(using=self._state.db):
+            issued, key = ApiKey.objects.db_manager(self._state.db).issue(
+                name=self.name,
+                scope=self.scope,
+                owner=self.owner,
+                tier=self.tier,
+                note=self.note,
+                expires_at=self.expires_at,
+            )
+            self.expires_at = min(now + overlap, self.expires_at or now + overlap)
+            self.save(update_fields=["expires_at"])
+        return issued, key
 
 
 class TierAssignment(models.Model):

@@ -101,6 +101,43 @@ def test_the_moment_of_the_first_revocation_stays() -> None:
     assert issued.revoked_at == first
 
 
+def test_a_key_is_followed_by_one_that_may_the_same(owner: Any) -> None:
+    until = timezone.now() + timedelta(days=30)
+    old, text = ApiKey.objects.issue(name="a", scope="write", owner=owner, tier="premium", note="n", expires_at=until)
+    new, key = old.rotate(timedelta(hours=24))
+    assert (new.name, new.scope, new.owner, new.tier, new.note, new.expires_at) == (
+        "a",
+        "write",
+        owner,
+        "premium",
+        "n",
+        until,
+    )
+    assert key != text
+    old.refresh_from_db()
+    assert old.expires_at is not None
+    assert timedelta(hours=23) < old.expires_at - timezone.now() <= timedelta(hours=24)
+
+
+def test_an_overlap_lengthens_no_life() -> None:
+    until = timezone.now() + timedelta(hours=1)
+    old, _ = ApiKey.objects.issue(name="a key", expires_at=until)
+    old.rotate(timedelta(days=7))
+    old.refresh_from_db()
+    assert old.expires_at == until
+
+
+def test_a_key_that_has_ended_has_no_successor() -> None:
+    revoked, _ = ApiKey.objects.issue(name="revoked")
+    revoked.revoke()
+    expired, _ = ApiKey.objects.issue(name="expired")
+    expired.rotate(timedelta())
+    for ended in (revoked, expired):
+        with pytest.raises(ValidationError):
+            ended.rotate(timedelta(hours=1))
+    assert ApiKey.objects.count() == 3
+
+
 def test_a_user_has_one_assignment(owner: Any) -> None:
     TierAssignment.objects.create(user=owner, tier="premium")
     with pytest.raises(IntegrityError), transaction.atomic():
