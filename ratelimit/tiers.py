@@ -40,6 +40,11 @@ def known_tiers() -> tuple[str, ...]:
     return tuple(_limits())
 
 
+def counted_as(assigned: str) -> str:
+    """The tier that an assignment gives: a name that the settings no longer know, or none, is that of any API key."""
+    return assigned if assigned in _limits() else RateLimitTier.API_KEY.value
+
+
 @settled
 def tiers_in_shadow() -> frozenset[str]:
     """Those whose refusals are counted and told of, but let through (RATELIMIT_ENFORCE)."""

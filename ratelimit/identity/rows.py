@@ -19,7 +19,7 @@ from ratelimit.conf import on_change
 from ratelimit.identity.identities import Identity, key_identity
 from ratelimit.keys import KeyScope, VerifiedKey
 from ratelimit.models import ApiKey, TierAssignment
-from ratelimit.tiers import RateLimitTier, known_tiers
+from ratelimit.tiers import RateLimitTier, counted_as
 
 _SCOPES = {scope.value: scope.included for scope in KeyScope}
 
@@ -56,7 +56,7 @@ def read_user_tiers(user_ids: Sequence[Any]) -> Mapping[Any, str]:
     """Every user's tier; one query."""
     tiers = dict.fromkeys(user_ids, RateLimitTier.API_KEY.value)
     assigned = TierAssignment.objects.filter(user_id__in=user_ids).values_list("user_id", "tier")
-    tiers.update((user_id, _tier(tier)) for user_id, tier in assigned)
+    tiers.update((user_id, counted_as(tier)) for user_id, tier in assigned)
     return tiers
 
 
@@ -100,12 +100,7 @@ def _known(
     if owner_is_active is False:
         return KnownKey(None, "inactive_owner")
     key = VerifiedKey(key_id, name, prefix, _SCOPES[scope], owner_id)
-    return KnownKey(key_identity(key, _tier(tier)), expires_at=expires_at.timestamp() if expires_at else inf)
-
-
-def _tier(assigned: str) -> str:
-    """A tier that the settings no longer name gives what an assignment adds to, and never an error in a request."""
-    return assigned if assigned in known_tiers() else RateLimitTier.API_KEY.value
+    return KnownKey(key_identity(key, counted_as(tier)), expires_at=expires_at.timestamp() if expires_at else inf)
 
 
 on_change(_known.cache_clear)

@@ -27,6 +27,7 @@ from harvester.models import (
     SourceState,
     User,
 )
+from ratelimit.models import ApiKey, TierAssignment
 from tests.factories import (
     make_artifact,
     make_artifacts,
@@ -43,7 +44,15 @@ from tests.harvester.pages.reading import elements, text_of
 
 pytestmark = pytest.mark.django_db
 
-LISTED = {"source": Source, "artifact": Artifact, "relationship": Relationship, "run": Run, "user": User}
+LISTED = {
+    "harvester/source": Source,
+    "harvester/artifact": Artifact,
+    "harvester/relationship": Relationship,
+    "harvester/run": Run,
+    "harvester/user": User,
+    "ratelimit/apikey": ApiKey,
+    "ratelimit/tierassignment": TierAssignment,
+}
 HOSTILE = "<script>window.ran=1</script>"
 
 
@@ -70,6 +79,11 @@ def fill(number: int) -> None:
     make_same_work(artifacts)
     owners = User.objects.bulk_create(User(username=f"owner{index}") for index in range(number))
     Run.objects.bulk_create(Run(owner=owner) for owner in owners)
+    TierAssignment.objects.bulk_create(TierAssignment(user=owner, tier="premium", note="1") for owner in owners)
+    ApiKey.objects.bulk_create(
+        ApiKey(name="key 1", owner=owner, prefix=f"{index:08}", key_hash=f"{index:064}")
+        for index, owner in enumerate(owners)
+    )
 
 
 @pytest.mark.parametrize("number", [10, 1000])
@@ -80,10 +94,10 @@ def test_a_list_costs_at_most_eight_queries(
     fill(number)
     for query in ("", "?q=1"):
         with django_assert_max_num_queries(8):
-            response = operator.get(f"/admin/harvester/{name}/{query}")
+            response = operator.get(f"/admin/{name}/{query}")
         assert response.status_code == 200
-    rows = elements(operator.get(f"/admin/harvester/{name}/").content, "input", class_="action-select")
-    assert len(rows) == (0 if name == "relationship" else min(number + (name == "user"), 50))
+    rows = elements(operator.get(f"/admin/{name}/").content, "input", class_="action-select")
+    assert len(rows) == (0 if "relationship" in name else min(number + ("user" in name), 50))
 
 
 @pytest.mark.parametrize("model", [*LISTED.values(), Group])
@@ -340,6 +354,16 @@ def test_users_and_groups_are_kept_by_the_admin(operator: Client) -> None:
         "/admin/autocomplete/?app_label=harvester&model_name=user&field_name=groups&term=read",
     ):
         assert operator.get(address).status_code == 200
+
+
+def test_keys_and_tiers_find_their_users_as_they_are_typed(operator: Client) -> None:
+    make_user("ben")
+    for name, field in (("apikey", "owner"), ("tierassignment", "user")):
+        assert "admin-autocomplete" in operator.get(f"/admin/ratelimit/{name}/add/").content.decode()
+        found = operator.get(
+            f"/admin/autocomplete/?app_label=ratelimit&model_name={name}&field_name={field}&term=be"
+        ).json()
+        assert [one["text"] for one in found["results"]] == ["ben"]
 
 
 def test_acting_needs_the_permission_to_change(client: Client) -> None:

@@ -52,6 +52,28 @@ print([name for name in sys.modules if name.split(".")[0] in foreign])
     assert run(code, DJANGO_SETTINGS_MODULE="tests.ratelimit.settings") == "[]"
 
 
+def test_it_works_where_there_is_no_admin() -> None:
+    code = """
+import sys
+import django
+from django.conf import settings
+apps = ["django.contrib.contenttypes", "django.contrib.auth", "ratelimit"]
+databases = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
+settings.configure(SECRET_KEY="x", INSTALLED_APPS=apps, DATABASES=databases, USE_TZ=True)
+django.setup()
+from django.core.management import call_command
+from ratelimit import Identity, get_rate_limiter
+call_command("check", verbosity=0)
+call_command("migrate", verbosity=0)
+print(get_rate_limiter().check(Identity.of("somebody")).remaining, "django.contrib.admin.sites" in sys.modules)
+"""
+    assert run(code).splitlines()[-1] == "999 False"
+
+
+def test_its_admin_works_with_any_user_model() -> None:
+    run("import runpy; runpy.run_module('tests.ratelimit.elsewhere', run_name='__main__')")
+
+
 def test_the_public_names_are_what_the_app_offers() -> None:
     names = ", ".join(ratelimit.__all__)
     code = (

@@ -9,7 +9,7 @@ from pytest_django.fixtures import Settings
 
 from ratelimit.bucket import Limit
 from ratelimit.errors import InvalidLimitError, UnknownTierError
-from ratelimit.tiers import RateLimitTier, known_tiers, limit_for
+from ratelimit.tiers import RateLimitTier, counted_as, known_tiers, limit_for
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +46,13 @@ def test_a_project_adds_a_tier(settings: Settings) -> None:
     settings.RATELIMIT_TIERS = {"partner": {"limit": 7}}
     assert limit_for("partner") == Limit(7)
     assert known_tiers() == ("anonymous", "api_key", "premium", "admin", "partner")
+
+
+@pytest.mark.parametrize(
+    ("assigned", "counted"), [("premium", "premium"), ("", "api_key"), ("gold", "api_key"), ("ADMIN", "api_key")]
+)
+def test_an_assignment_that_names_no_tier_gives_that_of_any_key(assigned: str, counted: str) -> None:
+    assert counted_as(assigned) == counted
 
 
 def test_no_limit_means_unlimited_and_the_admin_may_have_one(settings: Settings) -> None:
