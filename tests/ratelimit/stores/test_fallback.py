@@ -372,7 +372,7 @@ def test_a_killed_server_costs_the_first_request_next_to_nothing_and_the_others_
         own_redis.start()
         return took
 
-    in_time(trial, MARGIN)
+    in_time(trial, 2 * MARGIN)
 
 
 def test_a_hung_server_costs_the_first_request_the_timeout_and_the_others_nothing(

@@ -92,7 +92,7 @@ def test_a_server_that_hangs_is_waited_for_no_longer_than_the_timeout(
         store.take_one(KEY, SLOW)
         own_redis.hang()
         took = failure(store)
-        in_time(lambda: failure(store), READ + MARGIN)  # it still accepts connections: the greeting takes too long
+        in_time(lambda: failure(store), READ + 2 * MARGIN)  # it still accepts connections, and does not greet
         own_redis.go_on()
         return took
 
