@@ -48,7 +48,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """``cost`` in requests; ``calls``: a limit of its own in words, or empty; ``example``: a command line for a shell."""
+    """``cost`` in requests; ``calls``: a limit of its own in words, or empty; ``example``: for a shell."""
 
     name: str
     method: str
