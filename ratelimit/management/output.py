@@ -1,8 +1,9 @@
-"""How commands show things: fit for terminals, times as RFC 3339, and a lost database as one sentence."""
+"""How commands speak: fit for terminals, times as RFC 3339, and a wrong number or a lost database as one sentence."""
 
 from __future__ import annotations
 
 import re
+from argparse import ArgumentTypeError
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -23,6 +24,14 @@ _DRIVES_TERMINALS = re.compile("[\0-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud80
 def in_line(text: str) -> str:
     """On one line and without anything that could drive the terminal it is printed on."""
     return _DRIVES_TERMINALS.sub(" ", text)
+
+
+def whole_number(text: str, least: int, most: int, of: str) -> int:
+    """What an option says. Raises ArgumentTypeError, which argparse shows; ``of`` names the unit in the plural."""
+    longest = len(str(most))
+    if text.isascii() and text.isdigit() and len(text) <= longest and least <= int(text) <= most:
+        return int(text)
+    raise ArgumentTypeError(f"a whole number of {of} from {least} to {most:,} is needed, not “{in_line(text)}”")
 
 
 def rfc3339(moment: datetime | None) -> str | None:

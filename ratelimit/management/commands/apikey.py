@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentParser
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
@@ -16,7 +16,15 @@ from django.utils import timezone
 
 from ratelimit.errors import UnknownTierError
 from ratelimit.keys import KeyScope
-from ratelimit.management.output import NOT_THERE, asking_the_database, in_line, in_words, rfc3339, table
+from ratelimit.management.output import (
+    NOT_THERE,
+    asking_the_database,
+    in_line,
+    in_words,
+    rfc3339,
+    table,
+    whole_number,
+)
 from ratelimit.management.prefixes import checked_prefix
 from ratelimit.models import ApiKey
 from ratelimit.tiers import RateLimitTier, limit_for
@@ -115,15 +123,11 @@ class Command(BaseCommand):
 
 
 def _days(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= _MOST_DAYS):
-        raise ArgumentTypeError(f"a whole number of days from 1 to {_MOST_DAYS:,} is needed, not “{text}”")
-    return int(text)
+    return whole_number(text, 1, _MOST_DAYS, "days")
 
 
 def _hours(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text[:9]) <= _MOST_HOURS):
-        raise ArgumentTypeError(f"a whole number of hours from 0 to {_MOST_HOURS:,} is needed, not “{text}”")
-    return int(text)
+    return whole_number(text, 0, _MOST_HOURS, "hours")
 
 
 def _tier(name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentParser
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,7 +18,7 @@ from ratelimit.errors import InvalidLimitError, StoreError, UnknownClientError, 
 from ratelimit.identity import Identity
 from ratelimit.identity.lookup import client_at, key_with_prefix, user_named
 from ratelimit.limiter import get_rate_limiter
-from ratelimit.management.output import NOT_ASKED, NOT_THERE, asking_the_database, in_line, rfc3339, table
+from ratelimit.management.output import NOT_ASKED, NOT_THERE, asking_the_database, in_line, rfc3339, table, whole_number
 from ratelimit.management.prefixes import checked_prefix
 from ratelimit.management.status import COUNTING_SECONDS, Status, read_status, share_of
 from ratelimit.stores.memory import MemoryStore
@@ -105,9 +105,7 @@ class Command(BaseCommand):
 
 
 def _tokens(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MOST_REQUESTS):
-        raise ArgumentTypeError(f"a whole number of tokens from 1 to {MOST_REQUESTS:,} is needed, not “{text}”")
-    return int(text)
+    return whole_number(text, 1, MOST_REQUESTS, "tokens")
 
 
 def _identity(options: dict[str, Any]) -> Identity:

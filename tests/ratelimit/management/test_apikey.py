@@ -72,6 +72,7 @@ def test_a_key_without_tier_has_that_of_every_key() -> None:
         (("--name", "n" * 101), "name: Ensure this value has at most 100 characters"),
         (("--name", "n", "--expires", "0"), "a whole number of days from 1 to 36,500"),
         (("--name", "n", "--expires", "9" * 99), "a whole number of days"),
+        (("--name", "n", "--expires", "000000001" + "9" * 20), "a whole number of days"),
         (("--name", "n", "--expires", "soon"), "a whole number of days"),
         (("--name", "n", "--scope", "all"), "invalid choice: 'all'"),
         ((), "required: --name"),
@@ -240,6 +241,7 @@ def test_without_overlap_the_old_key_is_revoked() -> None:
         (("rotate", "ended rotated"), "This key has been rotated already. Rotate its successor."),
         (("rotate", "00000000", "--overlap=-1"), "a whole number of hours from 0 to 8,784"),
         (("rotate", "00000000", "--overlap", "9999"), "a whole number of hours"),
+        (("rotate", "00000000", "--overlap", "000000000" + "9" * 20), "a whole number of hours"),
         (("revoke",), "required: PREFIX"),
     ],
 )
