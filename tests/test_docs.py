@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import shlex
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.conf import settings as project
 from django.core.management import get_commands, load_command_class
+from django.dispatch import Signal
 
+import ratelimit
 from harvester.conf import HarvesterSettings
 from harvester.config.env import VARIABLES
 from harvester.models import SourceKind
 from harvester.pipeline.run import STAGES
+from ratelimit import Decision, RateLimiter, Stats, VerifiedKey, signals
 from ratelimit.conf import DEFAULT_TIERS, RateLimitSettings, conf
+from ratelimit.gate import Passage
 
 HOUSE = Path(__file__).resolve().parent.parent
-PAGES = sorted([*HOUSE.glob("*.md"), *(HOUSE / "docs").rglob("*.md")])
+PAGES = sorted([*HOUSE.glob("*.md"), HOUSE / "ratelimit" / "README.md", *(HOUSE / "docs").rglob("*.md")])
 SETTINGS = (HOUSE / "docs" / "reference" / "settings.md").read_text(encoding="utf-8")
 LIMITS = (HOUSE / "docs" / "reference" / "ratelimit.md").read_text(encoding="utf-8")
+LIMITER = [path.read_text(encoding="utf-8") for path in (HOUSE / "ratelimit").rglob("*.py")]
 COMMANDS = (HOUSE / "docs" / "reference" / "commands.md").read_text(encoding="utf-8")
 OWN_COMMANDS = {name: app for name, app in sorted(get_commands().items()) if app in {"harvester", "ratelimit"}}
 MAKEFILE = (HOUSE / "Makefile").read_text(encoding="utf-8")
@@ -76,9 +83,51 @@ def written(default: object) -> str:
 
 
 def test_every_system_check_of_the_limiter_is_documented_and_no_other() -> None:
-    code = (HOUSE / "ratelimit" / "system_checks.py").read_text(encoding="utf-8")
-    raised = set(re.findall(r'"(ratelimit\.[EIW][0-9]{3})"', code))
+    raised = {name for code in LIMITER for name in re.findall(r"\bratelimit\.[EIW][0-9]{3}\b", code)}
     assert sorted(raised) == re.findall(r"^\| `(ratelimit\.[EIW][0-9]{3})` \|", LIMITS, flags=re.MULTILINE)
+
+
+def test_every_public_name_of_the_limiter_is_documented_and_no_other() -> None:
+    rows = section("Without HTTP").partition("| name | what |")[2]
+    named = {
+        name for cells in re.findall(r"^\| .+ \|$", rows, flags=re.MULTILINE) for name in re.findall(r"`(\w+)`", cells)
+    }
+    attributes = {"reason", "name", "known", "None"}
+    assert named - attributes == set(ratelimit.__all__)
+
+
+@pytest.mark.parametrize("signal", [name for name, value in vars(signals).items() if isinstance(value, Signal)])
+def test_every_signal_of_the_limiter_is_documented_with_its_arguments(signal: str) -> None:
+    row = next(line for line in section("Signals").splitlines() if line.startswith(f"| `{signal}` |"))
+    sent = {
+        argument.arg
+        for code in LIMITER
+        for node in ast.walk(ast.parse(code))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == f"{signal}.send_robust"
+        for argument in node.keywords
+        if argument.arg != "sender"
+    }
+    assert sent
+    assert sent <= set(re.findall(r"`(\w+)`", row.split(" | ")[1]))
+
+
+def test_what_the_limiter_can_do_is_documented() -> None:
+    told = section("Without HTTP")
+    methods = [name for name in vars(RateLimiter) if not name.startswith("_") and name != "after_fork"]
+    assert [name for name in methods if f"`{name}(" not in told] == []
+    facts = [*Stats._fields, *(name for name in dir(Decision) if not name.startswith("_"))]
+    inner = {"count", "index", "arrival_us", "now_us"}
+    assert [name for name in facts if name not in inner and f"`{name}`" not in told] == []
+
+
+def test_what_views_find_is_documented() -> None:
+    told = section("What views find")
+    assert re.findall(r"^\| `(\w+)` \|", told, flags=re.MULTILINE) == [field.name for field in fields(Passage)]
+    assert [field.name for field in fields(VerifiedKey) if f"`{field.name}`" not in told] == []
+
+
+def section(title: str) -> str:
+    return LIMITS.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
 
 
 def test_the_limits_that_are_documented_are_the_default_ones() -> None:
