@@ -55,6 +55,12 @@ def admit(request: HttpRequest, identity: Identity, decision: Decision) -> Passa
     return passage
 
 
+def pass_freely(request: HttpRequest) -> None:
+    """Note that the request is exempt: nobody looks who asks, so ``request.api_key`` is None whatever it brought."""
+    request.rate_limit = None  # type: ignore[attr-defined]  # as in admit
+    request.api_key = None  # type: ignore[attr-defined]  # a view that asks for it must not fail
+
+
 def refuse(request: HttpRequest, decision: Decision) -> HttpResponseBase:
     """The 429, as RATELIMIT_DENIED_VIEW words it, with its headers."""
     try:

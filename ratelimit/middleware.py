@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from ratelimit.exemptions import is_exempt
-from ratelimit.gate import Passage, admit, aidentify, identify, refuse
+from ratelimit.gate import Passage, admit, aidentify, identify, pass_freely, refuse
 from ratelimit.headers import Headers, limit_headers, stamp
 from ratelimit.limiter import get_rate_limiter
 
@@ -37,7 +37,7 @@ class RateLimitMiddleware:
             return self.__acall__(request)
         response: HttpResponseBase
         if is_exempt(request):
-            request.rate_limit = None  # type: ignore[attr-defined]  # see Passage
+            pass_freely(request)
             response = self.get_response(request)
             return response
         identity = identify(request)
@@ -52,7 +52,7 @@ class RateLimitMiddleware:
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
         response: HttpResponseBase
         if is_exempt(request):
-            request.rate_limit = None  # type: ignore[attr-defined]  # see Passage
+            pass_freely(request)
             response = await self.get_response(request)
             return response
         identity = await aidentify(request)

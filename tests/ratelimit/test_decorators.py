@@ -84,7 +84,8 @@ async def operation_async(request: HttpRequest, body: Body) -> dict[str, str]:
 
 
 @exempt
-def free(request: HttpRequest) -> HttpResponse:
+def free(request: Any) -> HttpResponse:
+    assert (request.rate_limit, request.api_key) == (None, None)
     return HttpResponse("free")
 
 
