@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import pytest
 import redis
-from django.contrib.auth.models import User
+from django.contrib.auth import get_user_model
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.test import AsyncClient, Client, RequestFactory
 from django.urls import path
@@ -308,7 +308,7 @@ def test_an_unlimited_tier_is_refused_by_no_scope(settings: Any) -> None:
         MIDDLEWARE,
     ]
     client = Client()
-    client.force_login(User.objects.create_superuser("root"))
+    client.force_login(get_user_model().objects.create_superuser("root"))
     assert {client.get("/search").status_code for _ in range(5)} == {200}
     assert {client.get("/impossible").status_code for _ in range(5)} == {200}
 
