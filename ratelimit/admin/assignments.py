@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 
-from ratelimit.admin.lists import USERNAME, LimitedAdmin, TierFilter, TierForm
+from ratelimit.admin.lists import USERNAME, LimitedAdmin, TierFilter, TierForm, in_short
 from ratelimit.identity import Identity
 from ratelimit.identity.identities import user_identity
 from ratelimit.models import TierAssignment, tier_choices
@@ -20,7 +20,7 @@ from ratelimit.tiers import RateLimitTier, counted_as
 
 
 class TierChoice(forms.Form):
-    tier = forms.ChoiceField(choices=tier_choices)
+    tier = forms.ChoiceField(choices=lambda: [("", "---------"), *tier_choices()])
 
 
 @admin.register(TierAssignment)
@@ -28,7 +28,7 @@ class TierAssignmentAdmin(LimitedAdmin):
     form = TierForm
     user_field = "user"
     raw_id_fields = ("user",)
-    list_display = ("username", "tier_shown", "limit", "remaining", "full_again", "note", "created_at")
+    list_display = ("username", "tier_shown", "limit", "remaining", "full_again", "note", "created")
     list_select_related = ("user",)
     list_filter = (TierFilter,)
     search_fields = (f"user__{USERNAME}", "note")
@@ -54,6 +54,10 @@ class TierAssignmentAdmin(LimitedAdmin):
         words = super().tier_shown(row)
         is_moot = getattr(row.user, "is_superuser", False) and row.tier != RateLimitTier.ADMIN.value
         return f"{words} (superuser, counts as {RateLimitTier.ADMIN.value})" if is_moot else words
+
+    @admin.display(description="created", ordering="created_at")
+    def created(self, row: TierAssignment) -> str | None:
+        return in_short(row.created_at)
 
     @admin.action(description="Change the tier", permissions=["change"])
     def change_tier(self, request: HttpRequest, queryset: QuerySet[TierAssignment]) -> TemplateResponse | None:

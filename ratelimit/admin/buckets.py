@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ from ratelimit.identity import Identity
 from ratelimit.limiter import Stats, get_rate_limiter
 from ratelimit.tiers import limit_for, tiers_in_shadow
 
-_WINDOWS = {1: "a second", 60: "a minute", 3600: "an hour", 86400: "a day"}
+_WINDOWS = {1: "/s", 60: "/min", 3600: "/h", 86400: "/day"}
 _ALONE = "memory"
 
 
@@ -84,7 +84,7 @@ class TierWords(NamedTuple):
 
 
 def words_of_tier(tier: str) -> TierWords:
-    """Of a known tier: ``5,000 a minute``, ``no limit``."""
+    """Of a known tier: ``5,000/min``, ``no limit``."""
     try:
         limit = limit_for(tier)
     except InvalidLimitError:
@@ -95,10 +95,10 @@ def words_of_tier(tier: str) -> TierWords:
 
 
 def _limit(limit: Limit, tier: str) -> str:
-    window = _WINDOWS.get(limit.window_seconds, f"in {limit.window_seconds:,} s")
+    window = _WINDOWS.get(limit.window_seconds, f" in {limit.window_seconds:,} s")
     at_once = f", {limit.burst:,} at once" if limit.burst != limit.requests else ""
     not_enforced = ", not enforced" if tier in tiers_in_shadow() else ""
-    return f"{limit.requests:,} {window}{at_once}{not_enforced}"
+    return f"{limit.requests:,}{window}{at_once}{not_enforced}"
 
 
 def _cells(decision: Decision, limit: str) -> Cells:
@@ -115,10 +115,13 @@ def _full_again(seconds: float) -> str:
     if not seconds:
         return "full"
     now = timezone.now()
-    if timezone.is_aware(now):
-        now = timezone.localtime(now)
-    at = now + timedelta(seconds=seconds)
-    return f"{at:%H:%M:%S}" if at.date() == now.date() else f"{at:%Y-%m-%d %H:%M:%S}"
+    here, at = local(now), local(now + timedelta(seconds=seconds))
+    return f"{at:%H:%M:%S}" if at.date() == here.date() else f"{at:%Y-%m-%d %H:%M:%S}"
+
+
+def local(moment: datetime) -> datetime:
+    """As this project's clocks show it; without USE_TZ that is what a moment is already."""
+    return timezone.localtime(moment) if timezone.is_aware(moment) else moment
 
 
 def _notice(stats: Stats, answered_by: set[str]) -> Notice | None:

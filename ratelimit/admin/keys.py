@@ -19,7 +19,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
-from ratelimit.admin.lists import USERNAME, LimitedAdmin, TierFilter, TierForm
+from ratelimit.admin.lists import USERNAME, LimitedAdmin, TierFilter, TierForm, in_short
 from ratelimit.identity import Identity, VerifiedKey
 from ratelimit.identity.identities import key_identity
 from ratelimit.keys import hash_of, new_key, prefix_of
@@ -123,11 +123,11 @@ class ApiKeyAdmin(LimitedAdmin):
         "scope",
         "tier_shown",
         "state",
-        "last_used_at",
-        "expires_at",
         "limit",
         "remaining",
         "full_again",
+        "last_used",
+        "expires",
     )
     list_select_related = ("owner",)
     list_filter = (StateFilter, TierFilter, "scope")
@@ -168,13 +168,21 @@ class ApiKeyAdmin(LimitedAdmin):
     def prefix_shown(self, key: ApiKey) -> str:
         return f"{key.prefix}…"
 
-    @admin.display(description="owner", ordering=f"owner__{USERNAME}", empty_value="–")
+    @admin.display(description="owner", ordering=f"owner__{USERNAME}")
     def owner_shown(self, key: ApiKey) -> str | None:
         return key.owner.get_username() if key.owner is not None else None
 
     @admin.display(description="state")
     def state(self, key: ApiKey) -> str:
         return state_of(key, timezone.now())
+
+    @admin.display(description="last used", ordering="last_used_at")
+    def last_used(self, key: ApiKey) -> str | None:
+        return in_short(key.last_used_at)
+
+    @admin.display(description="expires", ordering="expires_at")
+    def expires(self, key: ApiKey) -> str | None:
+        return in_short(key.expires_at)
 
     # --- making one --------------------------------------------------------------------------------------------------
 

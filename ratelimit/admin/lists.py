@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django import forms
@@ -16,8 +17,9 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils import timezone
 
-from ratelimit.admin.buckets import Cells, LiveBuckets, words_of_tier
+from ratelimit.admin.buckets import Cells, LiveBuckets, local, words_of_tier
 from ratelimit.errors import StoreError
 from ratelimit.identity import Identity
 from ratelimit.limiter import get_rate_limiter
@@ -38,6 +40,7 @@ _ROWS = 50
 _MOST_NAMED = 200
 """Rows on a confirmation page; of more only the number is told."""
 _MOST_LOGGED = 20
+_UNBROKEN = "\N{NO-BREAK SPACE}"
 
 
 class LiveChangeList(ChangeList):
@@ -92,6 +95,7 @@ class LimitedAdmin(_ModelAdmin):
     user_field: str
     list_per_page = _ROWS
     show_full_result_count = False
+    empty_value_display = "–"
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return LiveChangeList
@@ -120,7 +124,7 @@ class LimitedAdmin(_ModelAdmin):
     def remaining(self, row: Any) -> str:
         return _cells(row).remaining
 
-    @admin.display(description="full again at")
+    @admin.display(description="full again")
     def full_again(self, row: Any) -> str:
         return _cells(row).full_again
 
@@ -150,8 +154,7 @@ class LimitedAdmin(_ModelAdmin):
         here = " There is no Redis: other processes count on." if limiter.stats().wanted == "memory" else ""
         self.message_user(
             request,
-            f"{len(filled):,} of {len(filled) + full + without:,} buckets were not full and are now; "
-            f"{full:,} were full already, and {without:,} rows have no bucket.{here}",
+            f"Reset: {len(filled):,}. Full already: {full:,}. Without a bucket: {without:,}.{here}",
         )
 
     # --- confirming --------------------------------------------------------------------------------------------------
@@ -227,6 +230,15 @@ def tier_in_words(tier: str) -> str:
     """As it counts: a tier that the settings no longer name is told to be what it counts as."""
     counted = counted_as(tier)
     return counted if tier in {"", counted} else f"{tier} (unknown, counts as {counted})"
+
+
+def in_short(moment: datetime | None) -> str | None:
+    """For a narrow column, to the minute, the year where it is not this one; it breaks between day and hour alone."""
+    if moment is None:
+        return None
+    at, now = local(moment), local(timezone.now())
+    day = f"{at:%d %b}" if at.year == now.year else f"{at:%d %b %Y}"
+    return f"{day.replace(' ', _UNBROKEN)} {at:%H:%M}"
 
 
 def _cells(row: Any) -> Cells:

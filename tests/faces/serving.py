@@ -8,7 +8,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,14 +67,18 @@ class World:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, *, planted: bool) -> Iterator[World]:
-    """The sample world, served by gunicorn; with ``planted`` also every state that a harvest does not leave behind."""
+def serving(folder: Path, *, planted: bool, settings: Mapping[str, str] | None = None) -> Iterator[World]:
+    """The sample world, served by gunicorn; with ``planted`` also every state that a harvest does not leave behind.
+
+    ``settings``: further ones, by their names in the environment.
+    """
     port = free_port()
     extra = {
         "PORT": str(port),
         "HOST": "127.0.0.1",
         "CELERY_BROKER_URL": "memory://",
         "RATELIMIT_TIERS": '{"anonymous": {"limit": 100000}, "api_key": {"limit": 100000}}',  # browsers walk fast
+        **(settings or {}),
     }
     with installation(folder, extra=extra) as installed:
         installed.manage("collectstatic", "--no-input", "--verbosity", "0")

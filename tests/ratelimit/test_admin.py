@@ -129,7 +129,7 @@ def test_an_assignment_tells_how_its_bucket_stands(operator: Client, shared: red
     used, _ = make_assignments(2)
     take(bucket_of(used), 4_000)
     page = operator.get(TIERS)
-    assert cells(page, "limit") == ["5,000 a minute"] * 2
+    assert cells(page, "limit") == ["5,000/min"] * 2
     columns = (cells(page, column) for column in ("username", "remaining", "full_again"))
     by_user = {user: bucket for user, *bucket in zip(*columns, strict=True)}
     assert by_user["user1"] == ["5,000", "full"]
@@ -143,7 +143,7 @@ def test_a_key_tells_how_its_bucket_stands(operator: Client, shared: redis.Redis
     _, text = ApiKey.objects.issue(name="busy", tier="premium")
     take(identity_with(text), 4_000)
     page = operator.get(KEYS)
-    assert cells(page, "limit") == ["5,000 a minute"]
+    assert cells(page, "limit") == ["5,000/min"]
     (remaining,) = cells(page, "remaining")
     assert 1_000 <= int(remaining.replace(",", "")) < 4_000
 
@@ -171,13 +171,13 @@ def test_an_unknown_tier_is_told_as_what_it_counts_as(operator: Client) -> None:
     make_assignments(1, "gold")
     page = operator.get(TIERS)
     assert cells(page, "tier_shown") == ["gold (unknown, counts as api_key)"]
-    assert cells(page, "limit") == ["1,000 a minute"]
+    assert cells(page, "limit") == ["1,000/min"]
 
 
 @pytest.mark.parametrize(
     ("tier", "words"),
     [
-        ({"limit": 20, "window_seconds": 1, "burst": 5}, "20 a second, 5 at once"),
+        ({"limit": 20, "window_seconds": 1, "burst": 5}, "20/s, 5 at once"),
         ({"limit": 20, "window_seconds": 90, "burst": 5}, "20 in 90 s, 5 at once"),
         ({"limit": None}, "no limit"),
         ({"limit": "many"}, "set wrongly"),
@@ -192,7 +192,7 @@ def test_a_limit_is_put_into_words(operator: Client, settings: Settings, tier: d
 def test_a_limit_in_shadow_is_told_as_such(operator: Client, settings: Settings) -> None:
     settings.RATELIMIT_ENFORCE = {"premium": False}
     make_assignments(1)
-    assert cells(operator.get(TIERS), "limit") == ["5,000 a minute, not enforced"]
+    assert cells(operator.get(TIERS), "limit") == ["5,000/min, not enforced"]
 
 
 @pytest.mark.parametrize(("address", "make"), [(TIERS, make_assignments), (KEYS, make_keys)])
@@ -255,7 +255,7 @@ def test_a_redis_that_is_away_is_told_once_and_the_list_shown(
     html = page.content.decode()
     assert page.status_code == 200
     assert len(re.findall(r"Redis is away \(\w+\): what follows is this process’s own count", html)) == 1
-    assert cells(page, "limit") == (["500 a minute"] if address == TIERS else ["100 a minute"]) * 2  # its share
+    assert cells(page, "limit") == (["500/min"] if address == TIERS else ["100/min"]) * 2  # its share
     assert cells(page, "full_again") == ["full"] * 2
 
 
@@ -268,7 +268,7 @@ def test_what_an_outage_does_to_a_tier_is_told(
     server.kill()
     page = operator.get(TIERS)
     assert "Redis is away" in page.content.decode()
-    assert (cells(page, "limit"), cells(page, "remaining")) == (["5,000 a minute"], [shown])
+    assert (cells(page, "limit"), cells(page, "remaining")) == (["5,000/min"], [shown])
 
 
 def test_a_redis_that_hangs_does_not_keep_the_list_waiting(
@@ -292,7 +292,7 @@ def test_buckets_that_cannot_be_read_are_left_out(operator: Client, monkeypatch:
     make_assignments(1)
     page = operator.get(TIERS)
     assert "is away (gone): they cannot be read" in page.content.decode()
-    assert (cells(page, "limit"), cells(page, "remaining")) == (["5,000 a minute"], ["–"])
+    assert (cells(page, "limit"), cells(page, "remaining")) == (["5,000/min"], ["–"])
 
 
 def test_without_a_redis_each_process_speaks_for_itself(operator: Client) -> None:
@@ -591,7 +591,7 @@ def test_buckets_are_filled_again(operator: Client, shared: redis.Redis) -> None
     TierAssignment.objects.filter(pk=other.pk).update(tier="admin")
     take(bucket_of(used), 4_000)
     answer = act(operator, TIERS, "reset_bucket", used, full, other)
-    assert said(answer) == ("1 of 3 buckets were not full and are now; 1 were full already, and 1 rows have no bucket.")
+    assert said(answer) == "Reset: 1. Full already: 1. Without a bucket: 1."
     assert get_rate_limiter().peek(bucket_of(used)).remaining == 5_000
     (entry,) = LogEntry.objects.all()
     assert (entry.object_id, entry.change_message) == (str(used.pk), "Reset the bucket.")
@@ -600,7 +600,7 @@ def test_buckets_are_filled_again(operator: Client, shared: redis.Redis) -> None
 def test_a_keys_bucket_is_filled_again(operator: Client, shared: redis.Redis) -> None:
     issued, key = ApiKey.objects.issue(name="a key")
     take(identity_with(key), 900)
-    assert said(act(operator, KEYS, "reset_bucket", issued)).startswith("1 of 1")
+    assert said(act(operator, KEYS, "reset_bucket", issued)).startswith("Reset: 1.")
     assert get_rate_limiter().peek(identity_with(key)).remaining == 1_000
 
 
