@@ -3,8 +3,8 @@
     @rate_limit(cost=5)                                a request takes five tokens of the tier's limit
     @rate_limit(scope="search", limit="20/m")          and one of twenty searches a minute that each client has
 
-The middleware has taken one token before the view was known; this takes the rest, in one further call, or gives the one
-back and refuses. Without the middleware it asks for everything itself. So nothing is charged twice.
+The middleware has taken one token before the view was known; this takes the rest, in one further call, or gives back
+what the request has paid and refuses. Without the middleware it asks for everything itself. So nothing is charged twice.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from django.http.response import HttpResponseBase
 from django.views import View
 
 from ratelimit.bucket import Decision, Limit
-from ratelimit.exemptions import exempt
-from ratelimit.gate import Passage, admit, aidentify, identify, refuse, tell
-from ratelimit.limiter import Scope, get_rate_limiter
+from ratelimit.exemptions import exempt, is_exempt
+from ratelimit.gate import Passage, admit, aidentify, identify, pass_freely, refuse, tell
+from ratelimit.identity import Identity
+from ratelimit.limiter import TIER_POLICY, Scope, get_rate_limiter
 
 __all__ = ["exempt", "rate_limit"]
 
@@ -60,13 +61,13 @@ def _scopes_of(scope: str, limit: str | Limit | None) -> tuple[Scope, ...]:
         raise ValueError('A scope and its limit come together: rate_limit(scope="search", limit="20/m").')
     if not limit:
         return ()
-    parsed = Limit.parse(limit) if isinstance(limit, str) else limit
-    if _scopes.setdefault(scope, parsed) != parsed:
+    made = Scope(scope, Limit.parse(limit) if isinstance(limit, str) else limit)
+    if _scopes.setdefault(scope, made.limit) != made.limit:
         raise ValueError(f"The scope “{scope}” has the limit {_scopes[scope]} elsewhere; one scope has one limit.")
-    return (Scope(scope, parsed),)
+    return (made,)
 
 
-def _limited(view: Callable[..., Any], cost: int, scopes: Sequence[Scope]) -> Callable[..., Any]:
+def _limited(view: Callable[..., Any], cost: int, scopes: tuple[Scope, ...]) -> Callable[..., Any]:
     async def limited_on_loop(*arguments: Any, **named: Any) -> Any:
         request = _request_of(arguments)
         refusal = await _apass_on(request, cost, scopes)
@@ -92,19 +93,23 @@ def _looking_like(view: Callable[..., Any], limited: Callable[..., Any]) -> Call
     wrapped = wraps(view)(limited)
     try:
         wrapped.__signature__ = inspect.signature(view, eval_str=True)  # type: ignore[attr-defined]  # PEP 362 reads it
-    except (NameError, TypeError, ValueError):
-        return wrapped  # a name that only type checkers know, or a callable without a signature: as wraps leaves it
+    except Exception:  # noqa: BLE001 - annotations are any code, and names that only type checkers know
+        return wrapped  # as wraps leaves it
     return wrapped
 
 
 def _dispatches_async(view: Callable[..., Any], arguments: Sequence[Any]) -> bool:
-    """Whether this is ``dispatch`` of a class-based view with async handlers: a plain method that returns a coroutine.
+    """Whether this is a method of a class-based view with async handlers: a plain one that returns a coroutine.
 
-    ``method_decorator`` hands it over as a partial of the bound method.
+    ``method_decorator`` hands it over as a partial of the bound method, perhaps under other decorators.
     """
     owner = arguments[0] if arguments and isinstance(arguments[0], View) else None
-    owner = owner or getattr(getattr(view, "func", None), "__self__", None)
-    return isinstance(owner, View) and owner.view_is_async and view.__name__ == "dispatch"
+    inner: Any = view
+    while owner is None and inner is not None:
+        bound_to = getattr(inner, "__self__", None)
+        owner = bound_to if isinstance(bound_to, View) else None
+        inner = getattr(inner, "func", None) or getattr(inner, "__wrapped__", None)
+    return owner is not None and owner.view_is_async
 
 
 def _request_of(arguments: Sequence[Any]) -> HttpRequest:
@@ -118,44 +123,96 @@ def _request_of(arguments: Sequence[Any]) -> HttpRequest:
 # --- passing on -------------------------------------------------------------------------------------------------------
 
 
-def _pass_on(request: HttpRequest, cost: int, scopes: Sequence[Scope]) -> HttpResponseBase | None:
+def _pass_on(request: HttpRequest, cost: int, scopes: tuple[Scope, ...]) -> HttpResponseBase | None:
     """The refusal; None where the request may go on."""
-    if not hasattr(request, "rate_limit"):  # no middleware
-        identity = identify(request)
-        return _entered(request, admit(request, identity, get_rate_limiter().check(identity, cost, scopes)))
-    passage: Passage | None = request.rate_limit
-    if passage is None:
+    if _is_free(request):
         return None
-    decision = get_rate_limiter().check_further(passage.identity, passage.charged, cost, scopes)
-    return _passed(request, passage, decision, cost)
+    passage = _passage_of(request)
+    if passage is None or passage.charged is None:
+        identity = identify(request) if passage is None else passage.identity
+        return _entered(request, passage, identity, get_rate_limiter().check(identity, cost, scopes), scopes)
+    first, scopes = _begin(passage, scopes)
+    decision = get_rate_limiter().check_further(passage.identity, first, cost, scopes, passage.scopes)
+    return _passed(request, passage, first, decision, cost, scopes)
 
 
-async def _apass_on(request: HttpRequest, cost: int, scopes: Sequence[Scope]) -> HttpResponseBase | None:
-    if not hasattr(request, "rate_limit"):
-        identity = await aidentify(request)
-        return _entered(request, admit(request, identity, await get_rate_limiter().acheck(identity, cost, scopes)))
-    passage: Passage | None = request.rate_limit
-    if passage is None:
+async def _apass_on(request: HttpRequest, cost: int, scopes: tuple[Scope, ...]) -> HttpResponseBase | None:
+    if _is_free(request):
         return None
-    decision = await get_rate_limiter().acheck_further(passage.identity, passage.charged, cost, scopes)
-    return _passed(request, passage, decision, cost)
+    passage = _passage_of(request)
+    if passage is None or passage.charged is None:
+        identity = await aidentify(request) if passage is None else passage.identity
+        decision = await get_rate_limiter().acheck(identity, cost, scopes)
+        return _entered(request, passage, identity, decision, scopes)
+    first, scopes = _begin(passage, scopes)
+    decision = await get_rate_limiter().acheck_further(passage.identity, first, cost, scopes, passage.scopes)
+    return _passed(request, passage, first, decision, cost, scopes)
 
 
-def _entered(request: HttpRequest, passage: Passage) -> HttpResponseBase | None:
-    return None if passage.decision.allowed else refuse(request, passage.decision)
+def _is_free(request: HttpRequest) -> bool:
+    """Whether the request is exempt.
+
+    A preflight that comes as far as a view with a limit has been answered by nobody in front, and is a request as any.
+    """
+    if hasattr(request, "rate_limit"):
+        return request.rate_limit is None and request.method != "OPTIONS"
+    if is_exempt(request) and request.method != "OPTIONS":
+        pass_freely(request)
+        return True
+    return False
 
 
-def _passed(request: HttpRequest, passage: Passage, decision: Decision, cost: int) -> HttpResponseBase | None:
-    passage.decision = decision
+def _passage_of(request: HttpRequest) -> Passage | None:
+    passage: Passage | None = getattr(request, "rate_limit", None)
+    return passage
+
+
+def _begin(passage: Passage, scopes: tuple[Scope, ...]) -> tuple[Decision, tuple[Scope, ...]]:
+    """What the request has paid, which nobody else who asks meanwhile may give back too; and what is new to it."""
+    first, passage.charged = passage.charged, None
+    return cast("Decision", first), tuple(scope for scope in scopes if scope not in passage.scopes)
+
+
+def _entered(
+    request: HttpRequest,
+    passage: Passage | None,
+    identity: Identity,
+    decision: Decision,
+    scopes: tuple[Scope, ...],
+) -> HttpResponseBase | None:
+    """Everything was asked for at once: without the middleware, or after a refusal that gave everything back."""
+    admit(request, identity, decision, scopes, has_middleware=passage is not None and passage.has_middleware)
+    return None if decision.allowed else refuse(request, decision)
+
+
+def _passed(
+    request: HttpRequest,
+    passage: Passage,
+    first: Decision,
+    decision: Decision,
+    cost: int,
+    scopes: tuple[Scope, ...],
+) -> HttpResponseBase | None:
     if not decision.allowed:
+        passage.decision, passage.scopes = decision, ()
         return refuse(request, decision)
-    passage.charged = passage.charged._replace(cost=passage.charged.cost + cost - 1)
+    if decision is first:  # nothing more had to be asked for
+        passage.charged = first
+        return None
+    was_taken = decision.backend == first.backend and not decision.shadow
+    passage.charged = first._replace(cost=first.cost + cost - 1) if was_taken else first
+    if was_taken:
+        passage.scopes += scopes
+    asked = {TIER_POLICY, *(scope.name for scope in scopes)} if cost > 1 else {scope.name for scope in scopes}
+    told = passage.decision
+    if told.policy in asked or told.spec is None or decision.remaining < told.remaining:
+        passage.decision = decision
     return None
 
 
 def _told(request: HttpRequest, answer: Awaitable[Any] | Any) -> Any:
-    """The view's answer with the limit's headers; the middleware, where there is one, writes the same."""
-    passage: Passage | None = getattr(request, "rate_limit", None)
-    if passage is not None:
+    """The view's answer, with the limit's headers where no middleware writes them."""
+    passage = _passage_of(request)
+    if passage is not None and not passage.has_middleware:
         tell(answer, passage.decision)
     return answer

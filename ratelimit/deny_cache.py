@@ -7,7 +7,7 @@ arithmetic then tells for each cost whether the store would still refuse. All er
 * elapsed time counts 1/500 too fast, and clocks that NTP slews drift apart by at most 1/1000 (500 ppm each);
 * a reading is used for at most ``LIFE_SECONDS``. No longer does it outlive a refund or reset in another process, or a
   clock of the store that was set back or forth;
-* an answer that was under way while something was forgotten is not remembered.
+* an answer that was under way while its bucket was forgotten is not remembered.
 
 What other requests take meanwhile only moves the arrival time further away, so nothing is refused that the store would
 admit. Clients are told the time without that haste, counted from when the store's answer came: as the store itself
@@ -50,7 +50,10 @@ class DenyCache:
         self._readings: OrderedDict[str, _Reading] = OrderedDict()
         self._most_keys = most_keys
         self._clock_ns = clock_ns
-        self._forgot_ns = -1
+        self._forgotten_ns: OrderedDict[str, int] = OrderedDict()
+        """When buckets were forgotten lately, the latest last."""
+        self._any_forgotten_ns = -1
+        """When the latest of those was forgotten that did not fit in there."""
         self._lock = Lock()  # for writers; one look-up in a dict needs none
 
     def __len__(self) -> int:
@@ -78,7 +81,7 @@ class DenyCache:
     def remember(self, key: str, arrival_us: int, now_us: int, asked_ns: int) -> None:
         """What the store, asked at ``asked_ns`` on our clock, said of a bucket that has too little."""
         with self._lock:
-            if asked_ns <= self._forgot_ns:
+            if asked_ns <= self._forgotten_ns.get(key, self._any_forgotten_ns):
                 return
             self._readings[key] = _Reading(arrival_us, now_us, asked_ns, self._clock_ns())
             self._readings.move_to_end(key)
@@ -88,6 +91,16 @@ class DenyCache:
     def forget(self, keys: Iterable[str]) -> None:
         """To be called once the store has refunded or reset these buckets."""
         with self._lock:
-            self._forgot_ns = self._clock_ns()
+            now_ns = self._clock_ns()
             for key in keys:
                 self._readings.pop(key, None)
+                self._forgotten_ns[key] = now_ns
+                self._forgotten_ns.move_to_end(key)
+            while self._forgotten_ns:
+                oldest_ns = next(iter(self._forgotten_ns.values()))
+                is_old = oldest_ns < now_ns - _LIFE_NS  # longer than any answer is under way
+                if not is_old and len(self._forgotten_ns) <= self._most_keys:
+                    break
+                self._forgotten_ns.popitem(last=False)
+                if not is_old:
+                    self._any_forgotten_ns = oldest_ns

@@ -16,6 +16,7 @@ from ratelimit.conf import conf, settled
 from ratelimit.headers import denial_headers, limit_headers, stamp
 from ratelimit.identity import Identity, aresolve, resolve
 from ratelimit.identity.identities import address_identity
+from ratelimit.limiter import Scope
 from ratelimit.responses import problem
 
 logger = logging.getLogger(__name__)
@@ -26,10 +27,17 @@ class Passage:
     """How a request passed; views find it as ``request.rate_limit`` (None where it is exempt)."""
 
     identity: Identity
-    charged: Decision
-    """The admission by the tier's limit; its ``cost`` is all that has been taken of the tier for this request."""
+    charged: Decision | None
+    """The admission by the tier's limit; its ``cost`` is all that has been taken of the tier for this request.
+
+    None where a refusal has given it back, and while more is being asked for.
+    """
     decision: Decision
     """What the client is told."""
+    scopes: tuple[Scope, ...] = ()
+    """The limits beside the tier's that were charged for this request."""
+    has_middleware: bool = False
+    """Whether the middleware writes the headers; else a decorator does."""
 
 
 def identify(request: HttpRequest) -> Identity:
@@ -48,9 +56,17 @@ async def aidentify(request: HttpRequest) -> Identity:
         return _by_address(request, error)
 
 
-def admit(request: HttpRequest, identity: Identity, decision: Decision) -> Passage:
+def admit(
+    request: HttpRequest,
+    identity: Identity,
+    decision: Decision,
+    scopes: tuple[Scope, ...] = (),
+    *,
+    has_middleware: bool = False,
+) -> Passage:
     """Note how the request passed."""
-    passage = Passage(identity, decision, decision)
+    charged = decision if decision.allowed else None
+    passage = Passage(identity, charged, decision, scopes if decision.allowed else (), has_middleware)
     request.rate_limit = passage  # type: ignore[attr-defined]  # the attribute is this app's gift to views
     return passage
 

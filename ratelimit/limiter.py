@@ -14,6 +14,7 @@ from typing import NamedTuple
 from ratelimit.bucket import Decision, Limit
 from ratelimit.conf import DEFAULT_TIERS, conf, on_change
 from ratelimit.deny_cache import DenyCache
+from ratelimit.errors import InvalidLimitError
 from ratelimit.identity import Identity
 from ratelimit.signals import request_checked
 from ratelimit.stores import build_store
@@ -24,6 +25,8 @@ from ratelimit.tiers import limit_for, tiers_in_shadow
 
 logger = logging.getLogger(__name__)
 
+NOBODY = "none"
+"""What stands in a decision's ``backend`` where no store had to be asked, or none may decide."""
 TIER_POLICY = "default"
 """What the RateLimit headers call the tier's own limit; scopes go by their names."""
 _SCOPE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
@@ -46,6 +49,8 @@ class Scope:
     cost: int = 1
 
     def __post_init__(self) -> None:
+        if not isinstance(self.limit, Limit):
+            raise InvalidLimitError(f"{self.limit!r} is no limit. Write Limit(20, 60) or Limit.parse('20/m').")
         _require_cost(self.cost)
         if not _SCOPE_NAME.fullmatch(self.name) or self.name == TIER_POLICY:
             raise ValueError(f"“{self.name}” cannot name a scope: write a letter, then up to 31 of a-z, 0-9, - and _.")
@@ -155,13 +160,19 @@ class RateLimiter:
         return decision
 
     def check_further(
-        self, identity: Identity, first: Decision, cost: int = 1, scopes: Sequence[Scope] = ()
+        self,
+        identity: Identity,
+        first: Decision,
+        cost: int = 1,
+        scopes: Sequence[Scope] = (),
+        taken: Sequence[Scope] = (),
     ) -> Decision:
         """Take what a request costs beyond the token that ``first``, its admission by ``check``, has taken.
 
-        Of the tier ``cost - 1`` more, and what the scopes cost. Where that is refused ``first`` gets back what it took
-        (its ``cost``), and the decision tells of the whole: when all of it will be there. Where ``first`` took nothing,
-        neither does this. Raises nothing but ValueError.
+        Of the tier ``cost - 1`` more, and what the scopes cost; the decision tells of those limits only. Where one of
+        them refuses, ``first`` gets back what it took (its ``cost``, and of the scopes in ``taken``), and the decision
+        tells of the whole: when all of it will be there. After that ``first`` is spent. Where it took nothing, neither
+        does this. Raises nothing but ValueError.
         """
         asked_ns = monotonic_ns()
         _require_sense(cost, scopes)
@@ -171,7 +182,7 @@ class RateLimiter:
                 return first
             decision = self._foregone(question) or self._heard(question, self._store.take(question.charges), asked_ns)
             if not decision.allowed and first.tier not in self._in_shadow:
-                self.refund(identity, first)
+                self.refund(identity, first, taken)
             decision = self._shadowed(_whole(first, decision, cost))
         except Exception as error:  # noqa: BLE001 - as in check; the tier's token is taken, which must do
             self._log_quietly("A request's further cost could not be charged", error)
@@ -181,7 +192,12 @@ class RateLimiter:
         return decision
 
     async def acheck_further(
-        self, identity: Identity, first: Decision, cost: int = 1, scopes: Sequence[Scope] = ()
+        self,
+        identity: Identity,
+        first: Decision,
+        cost: int = 1,
+        scopes: Sequence[Scope] = (),
+        taken: Sequence[Scope] = (),
     ) -> Decision:
         """As ``check_further``, waiting without blocking the event loop."""
         asked_ns = monotonic_ns()
@@ -194,7 +210,7 @@ class RateLimiter:
                 question, await self._store.atake(question.charges), asked_ns
             )
             if not decision.allowed and first.tier not in self._in_shadow:
-                await self.arefund(identity, first)
+                await self.arefund(identity, first, taken)
             decision = self._shadowed(_whole(first, decision, cost))
         except Exception as error:  # noqa: BLE001 - as in check; the tier's token is taken, which must do
             self._log_quietly("A request's further cost could not be charged", error)
@@ -206,9 +222,10 @@ class RateLimiter:
     # --- looking, giving back, forgetting ----------------------------------------------------------------------------
 
     def peek(self, identity: Identity, cost: int = 1, scopes: Sequence[Scope] = ()) -> Decision:
-        """Whether ``check`` would admit it, and how it stands now; nothing is taken and no signal sent.
+        """Whether the limits would admit it, and how it stands now; nothing is taken and no signal sent.
 
-        The deny cache is not asked. Raises ValueError, and StoreError where no store can answer.
+        In shadow ``check`` admits all the same. The deny cache is not asked. Raises ValueError, and StoreError where no
+        store can answer.
         """
         _require_sense(cost, scopes)
         tier, limit = identity.tier, limit_for(identity.tier)
@@ -297,7 +314,7 @@ class RateLimiter:
 
     def _ask_for_one(self, bucket: str, tier: str, limit: Limit, cost: int, asked_ns: int) -> Decision:
         """Of a shared store, without lists: almost every request goes this way."""
-        verdict = self._deny_cache.refusal(bucket, limit, cost)
+        verdict = None if self._lets_through(tier) else self._deny_cache.refusal(bucket, limit, cost)
         if verdict is None:
             verdict = self._store.take_one(bucket, limit, cost)
             self._learn(bucket, verdict, asked_ns)
@@ -322,7 +339,7 @@ class RateLimiter:
 
         Where only some are known the store is asked: another one may be refused for longer.
         """
-        if not self._is_shared:
+        if not self._is_shared or self._lets_through(question.tier):
             return None
         refusals = []
         for key, limit, cost in question.charges:
@@ -331,6 +348,12 @@ class RateLimiter:
                 return None
             refusals.append(refusal)
         return self._most_telling(question, refusals)
+
+    def _lets_through(self, tier: str) -> bool:
+        """Whether an outage admits everything, and there is one: then what Redis said before it began is void."""
+        if not self._on_outage or self._on_outage.get(tier) != "open":
+            return False
+        return self._store.state().backend == MemoryStore.name
 
     def _learn(self, key: str, verdict: Verdict, asked_ns: int) -> None:
         """Remember what the store will refuse until time has passed."""
@@ -353,7 +376,7 @@ class RateLimiter:
             if on_outage == "open":
                 return _unlimited(tier, whole_cost)
             if on_outage == "closed":  # shown as a bucket that is empty
-                return Decision(False, limit, now_us + limit.capacity_us, now_us, tier, "none", cost, policy)
+                return Decision(False, limit, now_us + limit.capacity_us, now_us, tier, NOBODY, cost, policy)
         return Decision(allowed, limit, arrival_us, now_us, tier, backend, whole_cost if allowed else cost, policy)
 
     def _most_telling(self, question: _Question, verdicts: Sequence[Verdict]) -> Decision:
@@ -428,19 +451,19 @@ def _policies(scopes: Sequence[Scope]) -> list[str]:
 def _whole(first: Decision, further: Decision, cost: int) -> Decision:
     """The decision about a request of which ``first`` took some tokens and ``further`` asked for ``cost - 1`` more.
 
-    Admitted, the limit with the fewest requests left is told. Refused by the tier, the bucket stands as it does once
-    the first ones are back, and the wait is that for all of them: as if they had been asked for at once.
+    Refused by the tier, the bucket stands as it does once the first ones are back, and the wait is that for all of
+    them: as if they had been asked for at once.
     """
-    if further.allowed:
-        return further if further.policy == TIER_POLICY or further.remaining < first.remaining else first
-    if further.policy != TIER_POLICY or further.spec is None or first.shadow:
+    if further.allowed or further.policy != TIER_POLICY or further.spec is None or further.backend == NOBODY:
+        return further
+    if first.shadow:
         return further
     back_us = first.cost * further.spec.interval_us
     return further._replace(cost=first.cost + cost - 1, arrival_us=max(further.arrival_us - back_us, further.now_us))
 
 
 def _unlimited(tier: str, cost: int) -> Decision:
-    return Decision(True, None, 0, 0, tier, "none", cost)
+    return Decision(True, None, 0, 0, tier, NOBODY, cost)
 
 
 def _require_cost(cost: int) -> None:

@@ -10,6 +10,7 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
+from ratelimit.bucket import Decision
 from ratelimit.exemptions import is_exempt
 from ratelimit.gate import Passage, admit, aidentify, identify, pass_freely, refuse
 from ratelimit.headers import Headers, limit_headers, stamp
@@ -44,9 +45,10 @@ class RateLimitMiddleware:
         decision = get_rate_limiter().check(identity)
         if not decision.allowed:
             return refuse(request, decision)
-        passage, headers = admit(request, identity, decision), limit_headers(decision, time())
+        passage = admit(request, identity, decision, has_middleware=True)
+        headers = limit_headers(decision, time())
         response = self.get_response(request)
-        stamp(response, _headers_now(passage, headers))
+        stamp(response, _headers_now(passage, decision, headers))
         return response
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
@@ -59,12 +61,13 @@ class RateLimitMiddleware:
         decision = await get_rate_limiter().acheck(identity)
         if not decision.allowed:
             return refuse(request, decision)
-        passage, headers = admit(request, identity, decision), limit_headers(decision, time())
+        passage = admit(request, identity, decision, has_middleware=True)
+        headers = limit_headers(decision, time())
         response = await self.get_response(request)
-        stamp(response, _headers_now(passage, headers))
+        stamp(response, _headers_now(passage, decision, headers))
         return response
 
 
-def _headers_now(passage: Passage, headers: Headers) -> Headers:
+def _headers_now(passage: Passage, admission: Decision, headers: Headers) -> Headers:
     """Those of the admission, unless the view has asked for more since."""
-    return headers if passage.decision is passage.charged else limit_headers(passage.decision, time())
+    return headers if passage.decision is admission else limit_headers(passage.decision, time())

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import wraps
 from typing import Any, Protocol
 
 import pytest
@@ -19,6 +21,8 @@ from ninja import NinjaAPI, Schema
 
 from ratelimit import Decision, Identity, InvalidLimitError, Limit, exempt, get_rate_limiter, rate_limit
 from ratelimit.identity.identities import address_identity
+from ratelimit.limiter import RateLimiter, Scope
+from ratelimit.middleware import RateLimitMiddleware
 from ratelimit.signals import request_checked
 from tests.services import RedisProcess, redis_process
 
@@ -83,6 +87,47 @@ async def operation_async(request: HttpRequest, body: Body) -> dict[str, str]:
     return {"word": body.word}
 
 
+@rate_limit(scope="test-rare", limit="1/h")
+def rare(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("fine")
+
+
+@rate_limit(scope="test-rare", limit="1/h")
+async def rare_async(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("fine")
+
+
+def dashboard(request: HttpRequest) -> HttpResponse:
+    """Calls a view with a limit of its own three times, and answers whatever became of them."""
+    return HttpResponse(" ".join(str(rare(request).status_code) for _ in range(3)))
+
+
+async def dashboard_async(request: HttpRequest) -> HttpResponse:
+    answers = await asyncio.gather(*(rare_async(request) for _ in range(3)))
+    return HttpResponse(" ".join(sorted(str(answer.status_code) for answer in answers)))
+
+
+@rate_limit(scope="test-search", limit="2/h")
+def calls_the_same(request: HttpRequest) -> HttpResponse:
+    return rate_limit(scope="test-search", limit="2/h")(fine)(request)
+
+
+def passing(view: Any) -> Any:
+    """A decorator of somebody else's that knows nothing of coroutines."""
+
+    @wraps(view)
+    def passed(*arguments: Any, **named: Any) -> Any:
+        return view(*arguments, **named)
+
+    return passed
+
+
+@method_decorator([rate_limit(cost=2), passing, rate_limit(cost=2)], name="dispatch")
+class DearUnderOthers(View):
+    async def get(self, request: HttpRequest) -> HttpResponse:
+        return HttpResponse("fine")
+
+
 @exempt
 def free(request: Any) -> HttpResponse:
     assert (request.rate_limit, request.api_key) == (None, None)
@@ -126,6 +171,13 @@ urlpatterns = [
     path("search-async", rate_limit(scope="test-search", limit="2/h")(fine_async)),
     path("dear-search", rate_limit(cost=3, scope="test-search", limit=Limit(2, 3600))(fine)),
     path("twice", rate_limit(cost=3)(rate_limit(cost=2)(fine))),
+    path("dashboard", dashboard),
+    path("dashboard-async", dashboard_async),
+    path("calls-the-same", calls_the_same),
+    path("under-others", DearUnderOthers.as_view()),
+    path("small-in-big", rate_limit(cost=5)(rate_limit(scope="test-big", limit="1000/h")(fine))),
+    path("small-around", rate_limit(scope="test-search", limit="2/h")(rate_limit(scope="test-mid", limit="5/h")(fine))),
+    path("rare-inside", rate_limit(scope="test-mid", limit="5/h")(rare)),
     path("impossible", rate_limit(cost=50)(fine)),
     path("free", free),
     path("free-class", Free.as_view()),
@@ -191,6 +243,11 @@ def told() -> Iterator[list[tuple[Decision, bool]]]:
     request_checked.disconnect(hear)
 
 
+def scope_left(name: str, limit: str) -> int:
+    decision = get_rate_limiter().peek(address_identity(HERE), scopes=[Scope(name, Limit.parse(limit))])
+    return decision.remaining
+
+
 def left() -> int:
     return get_rate_limiter().peek(address_identity(HERE)).remaining
 
@@ -232,6 +289,75 @@ def test_decorators_add_up_and_a_refusal_gives_all_of_it_back(ask: Ask) -> None:
     assert ask("twice")["X-RateLimit-Remaining"] == "2"
     assert ask("twice").status_code == 429
     assert left() == 2
+
+
+@pytest.mark.parametrize("path", ["dashboard", "dashboard-async"])
+def test_a_view_that_asks_again_after_a_refusal_gets_nothing_back_that_it_has_not_paid(ask: Ask, path: str) -> None:
+    for _ in range(6):
+        ask("plain")
+    before = left()
+    for _ in range(4):
+        response = ask(path)
+        assert response.status_code in {200, 429}
+        assert left() <= before
+        before = left()
+
+
+@pytest.mark.parametrize("path", ["dispatch-async", "under-others", "class-async"])
+def test_nothing_is_asked_on_the_loop_itself(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+
+    def watched(original: Any) -> Any:
+        def spy(*arguments: Any, **named: Any) -> Any:
+            with suppress(RuntimeError):
+                asyncio.get_running_loop()
+                seen.append("on the loop")
+            return original(*arguments, **named)
+
+        return spy
+
+    for name in ("check", "check_further"):
+        monkeypatch.setattr(RateLimiter, name, watched(getattr(RateLimiter, name)))
+
+    async def send() -> Any:
+        return await AsyncClient().get(f"/{path}")
+
+    assert asyncio.run(send()).status_code == 200
+    assert seen == []
+
+
+def test_the_limit_that_runs_out_first_is_told_however_decorators_stand(ask: Ask) -> None:
+    assert ask("small-in-big")["X-RateLimit-Remaining"] == "5"
+    assert ask("small-around")["RateLimit"].startswith('"test-search";r=1;')
+
+
+def test_a_refusal_inside_gives_the_scopes_around_it_back_too(ask: Ask) -> None:
+    assert ask("rare-inside").status_code == 200
+    assert {ask("rare-inside").status_code for _ in range(6)} == {429}
+    assert (left(), scope_left("test-mid", "5/h")) == (9, 4)
+
+
+def test_a_scope_takes_one_token_of_a_request_however_often_it_is_met(ask: Ask) -> None:
+    assert [ask("calls-the-same").status_code for _ in range(3)] == [200, 200, 429]
+
+
+def test_a_preflight_that_reaches_a_view_with_a_limit_is_a_request_as_any() -> None:
+    client = Client(headers={"Origin": "https://elsewhere.example", "Access-Control-Request-Method": "POST"})
+    assert [client.options("/search").status_code for _ in range(3)] == [200, 200, 429]
+    assert {client.options("/plain").status_code for _ in range(12)} == {200}
+
+
+def test_what_a_cache_keeps_bears_nobodys_headers(settings: Any) -> None:
+    kept = rate_limit(cost=2)(fine)
+    request = RequestFactory().get("/")
+    seen: list[dict[str, str]] = []
+
+    def view(request: HttpRequest) -> HttpResponse:
+        seen.append(dict(kept(request).headers))
+        return HttpResponse()
+
+    RateLimitMiddleware(view)(request)
+    assert not any("RateLimit" in name for name in seen[0])
 
 
 # --- scopes -----------------------------------------------------------------------------------------------------------
@@ -323,6 +449,12 @@ def test_without_the_middleware_a_decorator_asks_for_everything(ask: Ask, settin
     assert left() == 1
 
 
+@pytest.mark.parametrize("path", ["free", "free-all-the-same"])
+def test_without_the_middleware_an_exempt_view_is_free_too(ask: Ask, settings: Any, path: str) -> None:
+    settings.MIDDLEWARE = [] if path == "free-all-the-same" else [MIDDLEWARE]
+    assert {ask(path).status_code for _ in range(12)} == {200}
+
+
 def test_without_the_middleware_headers_are_told_all_the_same(ask: Ask, settings: Any) -> None:
     settings.MIDDLEWARE = []
     assert ask("function")["X-RateLimit-Remaining"] == "7"
@@ -369,6 +501,7 @@ def test_a_tier_that_is_enforced_is_refused_beside_one_in_shadow(ask: Ask, setti
     "written",
     [
         {"cost": 0}, {"cost": -1}, {"cost": 1.5}, {"cost": True}, {"scope": "a"}, {"limit": "5/m"},
+        {"scope": "a", "limit": 20},
         {"scope": "Nice Name", "limit": "5/m"}, {"scope": "default", "limit": "5/m"},
     ],
 )  # fmt: skip

@@ -126,6 +126,32 @@ def test_an_answer_that_was_under_way_when_a_bucket_was_forgotten_is_not_remembe
     assert cache.refusal("k", LIMIT, 1) is not None
 
 
+def test_what_others_forget_stops_nobodys_answer_from_being_remembered() -> None:
+    clock = Clock()
+    cache = DenyCache(10, clock)
+    asked_ns = clock()
+    clock.advance(10)
+    cache.forget(["another"])
+    cache.remember("k", STORE_NOW + LIMIT.capacity_us, STORE_NOW, asked_ns)
+    assert cache.refusal("k", LIMIT, 1) is not None
+
+
+def test_what_was_forgotten_is_kept_within_bounds_and_errs_towards_asking() -> None:
+    clock = Clock()
+    cache = DenyCache(3, clock)
+    asked_ns = clock()
+    for number in range(10):
+        clock.advance(1)
+        cache.forget([str(number)])
+    assert len(cache._forgotten_ns) == 3
+    for key in ("0", "9"):  # one that no longer fits in, and one that does
+        cache.remember(key, STORE_NOW + LIMIT.capacity_us, STORE_NOW, asked_ns)
+        assert cache.refusal(key, LIMIT, 1) is None
+    clock.advance(3 * SECOND)
+    cache.forget(["later"])
+    assert len(cache._forgotten_ns) == 1
+
+
 def test_it_is_bounded_and_the_oldest_goes_first() -> None:
     clock = Clock()
     cache = exhausted(clock, most_keys=3)

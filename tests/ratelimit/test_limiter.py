@@ -429,6 +429,15 @@ def test_open_admits_without_a_promise(settings: Any, store: SharedStore) -> Non
     assert admitted(limiter.check, 300) == 100
 
 
+def test_open_admits_at_once_whom_redis_has_refused_just_before(settings: Any, store: SharedStore) -> None:
+    settings.RATELIMIT_ON_OUTAGE = {"anonymous": "open"}
+    limiter = RateLimiter(store)
+    assert admitted(limiter.check, 101) == 100
+    store.is_away = True
+    assert admitted(limiter.check, 20) == 20
+    assert limiter.check(ANYBODY, 1, [SEARCH]).allowed
+
+
 def test_tiers_differ(settings: Any, store: SharedStore) -> None:
     settings.RATELIMIT_ON_OUTAGE = {"anonymous": "closed", "premium": "open"}
     limiter = RateLimiter(store)
