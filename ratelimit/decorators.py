@@ -4,7 +4,7 @@
     @rate_limit(scope="search", limit="20/m")          and one of twenty searches a minute that each client has
 
 The middleware has taken one token before the view was known; this takes the rest, in one further call, or gives back
-what the request has paid and refuses. Without the middleware it asks for everything itself. So nothing is charged twice.
+what the request has paid and refuses. Without the middleware it asks for everything itself. Nothing is charged twice.
 """
 
 from __future__ import annotations
