@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.http import HttpRequest
-from django.urls import Resolver404, resolve
+from django.urls import Resolver404, get_resolver, resolve
 
 from ratelimit.conf import conf, on_change, settled
 
@@ -52,7 +52,7 @@ def is_exempt(request: HttpRequest) -> bool:
     meta = request.META
     if request.method == "OPTIONS" and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in meta and "HTTP_ORIGIN" in meta:
         return True
-    return _marks.there_are_some and _leads_to_mark(request.path_info, getattr(request, "urlconf", None))
+    return _leads_to_mark(request.path_info, getattr(request, "urlconf", None))
 
 
 class _ByPath(NamedTuple):
@@ -81,16 +81,31 @@ def _static() -> tuple[str, ...]:
     return (url.path,) if url.path.strip("/") and not url.netloc else ()
 
 
-@lru_cache(_PATHS_REMEMBERED)
 def _leads_to_mark(path: str, urlconf: Any) -> bool:
+    """``urlconf`` is the request's own, if any: its views may be imported by nothing else, so it is always looked at."""
+    try:
+        _url_patterns()
+        if urlconf is None and not _marks.there_are_some:
+            return False
+        return _view_is_marked(path, urlconf or settings.ROOT_URLCONF)
+    except Exception:
+        logger.exception("The view of a path could not be found, so that it is limited")
+        return False
+
+
+@settled
+def _url_patterns() -> Any:
+    """Reading them imports the views, which is when they are marked; Django itself does so behind the middleware."""
+    return get_resolver().url_patterns
+
+
+@lru_cache(_PATHS_REMEMBERED)
+def _view_is_marked(path: str, urlconf: Any) -> bool:
     try:
         view = resolve(path, urlconf).func
     except Resolver404:
         return False
-    except Exception:
-        logger.exception("The view of a path could not be found, so that it is limited")
-        return False
     return bool(getattr(view, _MARK, False) or getattr(getattr(view, "view_class", None), _MARK, False))
 
 
-on_change(_leads_to_mark.cache_clear)
+on_change(_view_is_marked.cache_clear)

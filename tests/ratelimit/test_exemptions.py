@@ -1,0 +1,102 @@
+"""Which views are exempt, and from when on."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import ratelimit
+
+FOLDER = Path(ratelimit.__file__).parent.parent
+VIEWS = """
+from django.http import HttpResponse
+from ratelimit import exempt
+
+@exempt
+def probe(request):
+    return HttpResponse("alive")
+
+def other(request):
+    return HttpResponse("fine")
+"""
+URLS = """
+from django.urls import path
+from project_views import other, probe
+
+urlpatterns = [path("probe", probe), path("other", other)]
+"""
+PROJECT = """
+import django
+from django.conf import settings
+from django.test import Client
+
+settings.configure(
+    SECRET_KEY="of a project", ROOT_URLCONF={root!r}, ALLOWED_HOSTS=["*"],
+    INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth", "ratelimit"],
+    MIDDLEWARE=[*{before!r}, "ratelimit.middleware.RateLimitMiddleware"],
+    DATABASES={{"default": {{"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}}},
+    RATELIMIT_TIERS={{"anonymous": {{"limit": 1, "window_seconds": 3600}}}},
+)
+django.setup()
+client = Client()
+"""
+
+
+def printed(folder: Path, code: str, root: str = "project_urls", before: tuple[str, ...] = ()) -> str:
+    """What a fresh process prints, in which nothing of a project's views has been imported."""
+    (folder / "project_views.py").write_text(VIEWS)
+    (folder / "project_urls.py").write_text(URLS)
+    done = subprocess.run(
+        [sys.executable, "-c", PROJECT.format(root=root, before=before) + code],
+        cwd=folder,
+        env={"PYTHONPATH": f"{folder}:{FOLDER}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+# --- before anything has imported the views ---------------------------------------------------------------------------
+
+
+def test_the_first_request_to_an_exempt_view_is_exempt(tmp_path: Path) -> None:
+    code = 'print(client.get("/probe").has_header("X-RateLimit-Limit"), client.get("/other").status_code)'
+    assert printed(tmp_path, code) == "False 200"
+
+
+def test_a_client_without_tokens_reaches_an_exempt_view_in_a_new_process(tmp_path: Path) -> None:
+    code = """
+from ratelimit import get_rate_limiter
+from ratelimit.identity.identities import address_identity
+get_rate_limiter().check(address_identity("127.0.0.1"))
+print(client.get("/probe").status_code, client.get("/other").status_code)
+"""
+    assert printed(tmp_path, code) == "200 429"
+
+
+def test_views_of_a_request_s_own_urls_are_exempt_from_the_first_on(tmp_path: Path) -> None:
+    (tmp_path / "plain_urls.py").write_text("urlpatterns = []\n")
+    (tmp_path / "by_host.py").write_text(
+        "def choose(get_response):\n"
+        "    def chosen(request):\n"
+        "        request.urlconf = 'project_urls'\n"
+        "        return get_response(request)\n"
+        "    return chosen\n"
+    )
+    code = 'print([client.get("/probe").status_code for _ in range(3)], client.get("/other").status_code)'
+    assert printed(tmp_path, code, "plain_urls", ("by_host.choose",)) == "[200, 200, 200] 200"
+
+
+def test_urls_that_cannot_be_loaded_leave_requests_limited(tmp_path: Path) -> None:
+    (tmp_path / "broken_urls.py").write_text("raise RuntimeError('not today')\n")
+    code = """
+try:
+    client.get("/probe")
+except RuntimeError:
+    print("as without the limiter,", client.get("/probe").status_code)
+"""
+    assert printed(tmp_path, code, "broken_urls") == "as without the limiter, 429"
