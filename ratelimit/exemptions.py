@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
-from functools import lru_cache
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable
+from functools import lru_cache, wraps
+from typing import Any, NamedTuple, TypeVar, cast
 from urllib.parse import urlsplit
 
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
 from django.http import HttpRequest
 from django.urls import Resolver404, get_resolver, resolve
@@ -18,7 +21,7 @@ logger = logging.getLogger(__name__)
 _MARK = "ratelimit_exempt"
 _PATHS_REMEMBERED = 4096  # resolving one takes 10 to 30 µs
 
-View = TypeVar("View")
+View = TypeVar("View", bound=Callable[..., Any])
 
 
 class _Marks:
@@ -35,11 +38,22 @@ def exempt(view: View) -> View:
 
     Marked views cost every request one look at its path before it is limited, most often in a cache of the paths seen
     lately. RATELIMIT_EXEMPT_PATHS costs nothing. The mark is for what the URL configuration leads to: a django-ninja
-    operation shares its view with others, so name its path instead.
+    operation shares its view with others, so name its path instead. A function stays as it was where it is also used
+    without the mark, and so does what derives from a class.
     """
-    setattr(view, _MARK, True)
     _marks.there_are_some = True
-    return view
+    if inspect.isclass(view):
+        setattr(view, _MARK, True)
+        return view
+
+    @wraps(view)
+    def exempted(*arguments: Any, **named: Any) -> Any:
+        return view(*arguments, **named)
+
+    if iscoroutinefunction(view):
+        markcoroutinefunction(exempted)
+    setattr(exempted, _MARK, True)  # decorators on top of it hand it on, as they do everything that a view bears
+    return cast("View", exempted)
 
 
 def is_exempt(request: HttpRequest) -> bool:
@@ -82,7 +96,7 @@ def _static() -> tuple[str, ...]:
 
 
 def _leads_to_mark(path: str, urlconf: Any) -> bool:
-    """``urlconf`` is the request's own, if any: its views may be imported by nothing else, so it is always looked at."""
+    """``urlconf`` is the request's own, if any: nothing else may import its views, so it is always looked at."""
     try:
         _url_patterns()
         if urlconf is None and not _marks.there_are_some:
@@ -105,7 +119,8 @@ def _view_is_marked(path: str, urlconf: Any) -> bool:
         view = resolve(path, urlconf).func
     except Resolver404:
         return False
-    return bool(getattr(view, _MARK, False) or getattr(getattr(view, "view_class", None), _MARK, False))
+    marked = (view, type(view), getattr(view, "view_class", None))
+    return any(_MARK in getattr(one, "__dict__", ()) for one in marked)  # not hasattr, which asks base classes too
 
 
 on_change(_view_is_marked.cache_clear)

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
+from typing import Any
+
+import pytest
+from asgiref.sync import iscoroutinefunction
+from django.contrib.auth.decorators import login_not_required
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.test import AsyncClient, RequestFactory
+from django.urls import path
+from django.views import View
 
 import ratelimit
+from ratelimit import exempt
+from ratelimit.exemptions import is_exempt
 
 FOLDER = Path(ratelimit.__file__).parent.parent
 VIEWS = """
@@ -41,6 +55,76 @@ settings.configure(
 django.setup()
 client = Client()
 """
+
+
+def report(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("report")
+
+
+async def report_async(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("report")
+
+
+@exempt
+class Health(View):
+    def get(self, request: HttpRequest) -> HttpResponse:
+        return HttpResponse("alive")
+
+
+class Orders(Health):
+    pass
+
+
+class Reports:
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return HttpResponse("report")
+
+    def bound(self, request: HttpRequest) -> HttpResponse:
+        return HttpResponse("report")
+
+    @exempt
+    def free(self, request: HttpRequest) -> HttpResponse:
+        return HttpResponse("report")
+
+
+def counted(view: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(view)
+    def counting(*arguments: Any, **named: Any) -> Any:
+        return view(*arguments, **named)
+
+    return counting
+
+
+REPORTS = Reports()
+urlpatterns = [
+    path("report", report),
+    path("free/report", exempt(report)),
+    path("report-async", report_async),
+    path("free/report-async", exempt(report_async)),
+    path("report-object", REPORTS),
+    path("free/report-object", exempt(REPORTS)),
+    path("report-bound", REPORTS.bound),
+    path("free/report-bound", exempt(REPORTS.bound)),
+    path("free/report-method", REPORTS.free),
+    path("free/health", Health.as_view()),
+    path("free/health-decorated", counted(Health.as_view())),
+    path("free/orders", exempt(Orders.as_view())),
+    path("free/decorated", counted(login_not_required(exempt(report)))),
+    path("orders", Orders.as_view()),
+]
+FREE = [str(route.pattern) for route in urlpatterns if str(route.pattern).startswith("free/")]
+LIMITED = [str(route.pattern) for route in urlpatterns if not str(route.pattern).startswith("free/")]
+
+
+@pytest.fixture
+def here(settings: Any) -> Any:
+    settings.ROOT_URLCONF = __name__
+    settings.MIDDLEWARE = []
+    return settings
+
+
+def asked(place: str) -> bool:
+    return is_exempt(RequestFactory().get(f"/{place}"))
 
 
 def printed(folder: Path, code: str, root: str = "project_urls", before: tuple[str, ...] = ()) -> str:
@@ -97,6 +181,35 @@ def test_urls_that_cannot_be_loaded_leave_requests_limited(tmp_path: Path) -> No
 try:
     client.get("/probe")
 except RuntimeError:
-    print("as without the limiter,", client.get("/probe").status_code)
+    print("as without the limiter,", Client().get("/probe").status_code)
 """
     assert printed(tmp_path, code, "broken_urls") == "as without the limiter, 429"
+
+
+# --- what a mark is on ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("place", FREE)
+def test_a_marked_view_is_exempt(place: str) -> None:
+    assert asked(place)
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("place", LIMITED)
+def test_what_a_marked_view_was_made_of_or_derives_from_it_is_limited(place: str) -> None:
+    assert not asked(place)
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("place", FREE)
+def test_a_marked_view_answers_as_it_did(place: str) -> None:
+    async def get() -> HttpResponseBase:
+        return await AsyncClient().get(f"/{place}")
+
+    assert asyncio.run(get()).status_code == 200
+
+
+def test_a_marked_view_is_as_async_as_it_was() -> None:
+    assert [iscoroutinefunction(exempt(view)) for view in (report, report_async)] == [False, True]
+    assert exempt(report).__name__ == "report"
