@@ -13,6 +13,7 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
 from django.http import HttpRequest
 from django.urls import Resolver404, get_resolver, resolve
+from django.utils.translation import get_language
 
 from ratelimit.conf import conf, on_change, settled
 
@@ -20,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 _MARK = "ratelimit_exempt"
 _PATHS_REMEMBERED = 4096  # resolving one takes 10 to 30 µs
+_LONGEST_REMEMBERED = 200  # characters: all of them take 4 MB at the most, whatever clients ask for
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -101,7 +103,9 @@ def _leads_to_mark(path: str, urlconf: Any) -> bool:
         _url_patterns()
         if urlconf is None and not _marks.there_are_some:
             return False
-        return _view_is_marked(path, urlconf or settings.ROOT_URLCONF)
+        language = get_language() if settings.USE_I18N else None  # paths may be translated
+        look = _remembered if len(path) <= _LONGEST_REMEMBERED else _view_is_marked
+        return look(path, urlconf or settings.ROOT_URLCONF, language)
     except Exception:
         logger.exception("The view of a path could not be found, so that it is limited")
         return False
@@ -113,8 +117,7 @@ def _url_patterns() -> Any:
     return get_resolver().url_patterns
 
 
-@lru_cache(_PATHS_REMEMBERED)
-def _view_is_marked(path: str, urlconf: Any) -> bool:
+def _view_is_marked(path: str, urlconf: Any, language: str | None) -> bool:  # noqa: ARG001 - resolve reads the language
     try:
         view = resolve(path, urlconf).func
     except Resolver404:
@@ -123,4 +126,5 @@ def _view_is_marked(path: str, urlconf: Any) -> bool:
     return any(_MARK in getattr(one, "__dict__", ()) for one in marked)  # not hasattr, which asks base classes too
 
 
-on_change(_view_is_marked.cache_clear)
+_remembered = lru_cache(_PATHS_REMEMBERED)(_view_is_marked)  # but no failure, which the next request may not meet
+on_change(_remembered.cache_clear)

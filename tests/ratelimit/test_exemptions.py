@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -15,7 +17,9 @@ from asgiref.sync import iscoroutinefunction
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.test import AsyncClient, RequestFactory
-from django.urls import path
+from django.urls import path, register_converter
+from django.urls.converters import IntConverter
+from django.utils.translation import gettext_lazy, override
 from django.views import View
 
 import ratelimit
@@ -35,7 +39,9 @@ def other(request):
     return HttpResponse("fine")
 """
 URLS = """
-from django.urls import path
+from django.urls import path, register_converter
+from django.urls.converters import IntConverter
+from django.utils.translation import gettext_lazy, override
 from project_views import other, probe
 
 urlpatterns = [path("probe", probe), path("other", other)]
@@ -95,6 +101,18 @@ def counted(view: Callable[..., Any]) -> Callable[..., Any]:
     return counting
 
 
+class FickleConverter(IntConverter):
+    """One that asks something that may be away."""
+
+    is_away = False
+
+    def to_python(self, value: str) -> int:
+        if self.is_away:
+            raise ConnectionError("away")
+        return super().to_python(value)
+
+
+register_converter(FickleConverter, "fickle")
 REPORTS = Reports()
 urlpatterns = [
     path("report", report),
@@ -111,9 +129,12 @@ urlpatterns = [
     path("free/orders", exempt(Orders.as_view())),
     path("free/decorated", counted(login_not_required(exempt(report)))),
     path("orders", Orders.as_view()),
+    path("sometimes/<fickle:number>", exempt(report)),
+    path("long/<path:rest>", exempt(report)),
+    path(gettext_lazy("Monday"), exempt(report)),
 ]
 FREE = [str(route.pattern) for route in urlpatterns if str(route.pattern).startswith("free/")]
-LIMITED = [str(route.pattern) for route in urlpatterns if not str(route.pattern).startswith("free/")]
+LIMITED = ["report", "report-async", "report-object", "report-bound", "orders"]
 
 
 @pytest.fixture
@@ -124,7 +145,9 @@ def here(settings: Any) -> Any:
 
 
 def asked(place: str) -> bool:
-    return is_exempt(RequestFactory().get(f"/{place}"))
+    request = RequestFactory().get("/")  # not the place itself, which the factory's parser would remember
+    request.path = request.path_info = f"/{place}"
+    return is_exempt(request)
 
 
 def printed(folder: Path, code: str, root: str = "project_urls", before: tuple[str, ...] = ()) -> str:
@@ -213,3 +236,37 @@ def test_a_marked_view_answers_as_it_did(place: str) -> None:
 def test_a_marked_view_is_as_async_as_it_was() -> None:
     assert [iscoroutinefunction(exempt(view)) for view in (report, report_async)] == [False, True]
     assert exempt(report).__name__ == "report"
+
+
+# --- what is remembered -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("here")
+def test_a_failure_is_not_remembered(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(FickleConverter, "is_away", True)
+    assert not asked("sometimes/1")
+    assert "so that it is limited" in caplog.text
+    monkeypatch.setattr(FickleConverter, "is_away", False)
+    assert asked("sometimes/1")
+
+
+@pytest.mark.usefixtures("here")
+def test_long_paths_are_exempt_and_take_no_memory() -> None:
+    assert asked("long/way")
+    tracemalloc.start()
+    try:
+        for number in range(100):
+            assert asked(f"long/{number}/" + 60_000 * "x")
+        gc.collect()
+        assert tracemalloc.get_traced_memory()[0] < 1_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_translated_path_is_exempt_in_its_language_only(here: Any) -> None:
+    here.USE_I18N = True
+    for _ in range(2):
+        with override("en"):
+            assert (asked("Monday"), asked("Montag")) == (True, False)
+        with override("de"):
+            assert (asked("Monday"), asked("Montag")) == (False, True)
