@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from math import isfinite
@@ -10,7 +11,7 @@ from typing import Any, TypeVar
 
 from django.conf import settings as django_settings
 
-from ratelimit.errors import UnusableNumberError
+from ratelimit.errors import UnusableNumberError, UnusablePrefixError
 
 logger = logging.getLogger(__name__)
 
@@ -21,6 +22,7 @@ DEFAULT_TIERS: Mapping[str, Mapping[str, int]] = {
 }
 
 _SHORTEST_SECONDS = 0.001
+_KEY_PREFIX = re.compile(r"[A-Za-z0-9_.:-]{1,64}")  # braces would move all buckets into one slot of a cluster
 
 _Value = TypeVar("_Value")
 
@@ -47,7 +49,7 @@ class RateLimitSettings:
 
     @property
     def key_prefix(self) -> str:
-        return self._read("RATELIMIT_KEY_PREFIX", "rate_limit", _text)
+        return self._read("RATELIMIT_KEY_PREFIX", "rate_limit", _key_prefix)
 
     @property
     def secret(self) -> str:
@@ -152,6 +154,12 @@ def _text(value: Any) -> str:
         raise TypeError(f"a text is wanted, not {type(value).__name__}")
     value.encode()  # an environment that is not UTF-8 leaves lone surrogates, at which every use would fail
     return value
+
+
+def _key_prefix(value: Any) -> str:
+    if not _KEY_PREFIX.fullmatch(_text(value)):
+        raise UnusablePrefixError(value)
+    return str(value)
 
 
 def _texts(value: Any) -> Sequence[str]:

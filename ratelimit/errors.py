@@ -37,5 +37,13 @@ class UnusableNumberError(RateLimitError, ValueError):
         self.least = least
 
 
+class UnusablePrefixError(RateLimitError, ValueError):
+    """A setting's ``prefix`` cannot begin a key."""
+
+    def __init__(self, prefix: str) -> None:
+        super().__init__(f"{prefix!r} cannot begin a key")
+        self.prefix = prefix
+
+
 class UnknownClientError(RateLimitError):
     """Whom an operator names is nobody whose requests could be counted; the message says why."""

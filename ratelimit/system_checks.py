@@ -7,7 +7,6 @@ docs/reference/ratelimit.md lists the ids; none ever changes its meaning.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
@@ -20,18 +19,17 @@ from django.core.checks import CheckMessage
 from django.utils.module_loading import import_string
 
 from ratelimit.conf import RateLimitSettings, as_written, conf
-from ratelimit.errors import InvalidLimitError, StoreError, UnusableNumberError
+from ratelimit.errors import InvalidLimitError, StoreError, UnusableNumberError, UnusablePrefixError
 from ratelimit.middleware import RateLimitMiddleware
 from ratelimit.proxies import TrustedProxies
 from ratelimit.stores import eviction_policy
-from ratelimit.tiers import RateLimitTier, known_tiers, limit_for, tiers_in_shadow
+from ratelimit.tiers import RateLimitTier, known_tiers, limit_for, tiers_in_shadow, unusable_names
 
 _NAMES = {
     f"RATELIMIT_{name.upper()}": name for name, value in vars(RateLimitSettings).items() if isinstance(value, property)
 }
 _ON_OUTAGE = ("local", "open", "closed")
 _FORWARDED_HEADERS = ("x-forwarded-for", "forwarded")
-_KEY_PREFIX = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _ALIKE = 0.8  # of 1: “anonymus” and “apikey” are nearer than that to a tier's name, “premium_partner” is not
 _RANGES: dict[str, tuple[float, float]] = {
     "expected_processes": (1, 100_000),
@@ -99,8 +97,8 @@ def _unreadable() -> Iterator[CheckMessage]:
     for setting, name in _NAMES.items():
         try:
             getattr(as_written, name)
-        except UnusableNumberError:
-            continue  # see _ranges
+        except (UnusableNumberError, UnusablePrefixError):
+            continue  # see _ranges and _keys
         except Exception as error:  # noqa: BLE001 - a setting may be any object, and its conversion raise anything
             yield checks.Error(
                 f"{setting} has the wrong type: {error}.",
@@ -120,6 +118,12 @@ def _unknown_names() -> Iterator[CheckMessage]:
 
 
 def _tiers() -> Iterator[CheckMessage]:
+    for name in unusable_names():
+        yield checks.Error(
+            f"RATELIMIT_TIERS[{name!r}] is left out: no tier can have that name.",
+            hint="Write 1 to 32 of a to z, 0 to 9, _ and -. Who is assigned to it counts as api_key.",
+            id="ratelimit.E002",
+        )
     for tier in known_tiers():
         try:
             limit_for(tier)
@@ -136,7 +140,7 @@ def _lookalikes() -> Iterator[CheckMessage]:
     for tier in known_tiers():
         if tier in everywhere:
             continue
-        for meant in get_close_matches(tier.lower(), everywhere, n=1, cutoff=_ALIKE):
+        for meant in get_close_matches(tier, everywhere, n=1, cutoff=_ALIKE):
             yield checks.Warning(
                 f"RATELIMIT_TIERS makes a new tier “{tier}”, and leaves “{meant}” as it was.",
                 hint=f"Write “{meant}” if that is what you mean. If not, choose a name that nobody takes for it, or "
@@ -272,9 +276,11 @@ def _denied_view() -> Iterator[CheckMessage]:
 
 
 def _keys() -> Iterator[CheckMessage]:
-    if not _KEY_PREFIX.fullmatch(conf.key_prefix):
+    try:
+        as_written.key_prefix  # noqa: B018 - reading it is the question
+    except UnusablePrefixError as error:
         yield checks.Error(
-            f"RATELIMIT_KEY_PREFIX “{conf.key_prefix}” cannot begin a key.",
+            f"RATELIMIT_KEY_PREFIX “{error.prefix}” cannot begin a key, so that its default holds.",
             hint="Write 1 to 64 letters, digits and _ . : -; braces would move all buckets into one slot of a cluster.",
             id="ratelimit.E009",
         )

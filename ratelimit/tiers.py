@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
@@ -9,6 +11,8 @@ from typing import Any
 from ratelimit.bucket import Limit
 from ratelimit.conf import conf, settled
 from ratelimit.errors import InvalidLimitError, UnknownTierError
+
+logger = logging.getLogger(__name__)
 
 
 class RateLimitTier(StrEnum):
@@ -20,6 +24,7 @@ class RateLimitTier(StrEnum):
     ADMIN = "admin"
 
 
+_NAME = re.compile(r"[a-z0-9_-]{1,32}")  # part of keys: a colon would make “a:b” the scope “b” of the tier “a”
 _KEYS = ("limit", "window_seconds", "burst")
 
 
@@ -55,9 +60,19 @@ def tiers_in_shadow() -> frozenset[str]:
 
 
 @settled
+def unusable_names() -> tuple[str, ...]:
+    """Names in RATELIMIT_TIERS that no tier can have, and that are therefore left out; told in the log once."""
+    names = tuple(name for name in conf.tiers if not _NAME.fullmatch(name))
+    for name in names:
+        logger.error("RATELIMIT_TIERS names a tier %r, which is left out: its name is none", name)
+    return names
+
+
+@settled
 def _limits() -> Mapping[str, Limit | InvalidLimitError | None]:
     """A tier that is written wrongly is kept as its error, so that it does not take the others with it."""
-    configured = conf.tiers
+    unusable = unusable_names()
+    configured = {name: limit for name, limit in conf.tiers.items() if name not in unusable}
     names = dict.fromkeys([*(tier.value for tier in RateLimitTier), *configured])
     return {name: _limit_or_error(name, configured[name]) if name in configured else None for name in names}
 

@@ -11,7 +11,8 @@ from ratelimit.conf import RateLimitSettings, conf
 
 WRONG = [
     ("TIERS", None), ("TIERS", ["anonymous"]), ("TIERS", {5: {"limit": 5}}), ("CACHE", None), ("CACHE", ["default"]),
-    ("KEY_PREFIX", None), ("KEY_PREFIX", "\udcff"), ("SECRET", None), ("SECRET", "not UTF-8: \udcff"),
+    ("KEY_PREFIX", None), ("KEY_PREFIX", "\udcff"), ("KEY_PREFIX", "größe"), ("KEY_PREFIX", "{rate}"),
+    ("KEY_PREFIX", ""), ("SECRET", None), ("SECRET", "not UTF-8: \udcff"),
     ("ON_OUTAGE", "local"), ("ON_OUTAGE", None), ("EXPECTED_PROCESSES", "many"),
     ("EXPECTED_PROCESSES", None), ("EXPECTED_PROCESSES", 0), ("EXPECTED_PROCESSES", float("inf")),
     ("READ_TIMEOUT_SECONDS", "soon"), ("READ_TIMEOUT_SECONDS", 0), ("READ_TIMEOUT_SECONDS", float("nan")),

@@ -113,7 +113,15 @@ def test_e002_names_every_tier_that_is_wrong(settings: Any) -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ["anonymus", "ANONYMOUS", "Premium", "api-key", "apikey", "API_KEY", "admins"])
+@pytest.mark.parametrize("name", ["größe", "a:b", "ANONYMOUS", "Premium", "two words", "{a}", "", "x" * 33, "a\n"])
+def test_e002_a_name_that_no_tier_can_have(settings: Any, name: str) -> None:
+    settings.RATELIMIT_TIERS = {name: {"limit": 5}}
+    assert found() == ["E002"]
+    assert repr(name) in check_settings()[0].msg
+    assert "api_key" in (check_settings()[0].hint or "")
+
+
+@pytest.mark.parametrize("name", ["anonymus", "api-key", "apikey", "admins"])
 def test_w007_a_new_tier_whose_name_looks_like_an_old_one(settings: Any, name: str) -> None:
     settings.RATELIMIT_TIERS = {name: {"limit": 5}}
     assert found() == ["W007"]

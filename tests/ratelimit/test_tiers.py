@@ -100,6 +100,22 @@ def test_a_tier_that_is_wrong_leaves_the_others(settings: Settings) -> None:
     assert known_tiers() == ("anonymous", "api_key", "premium", "admin")
 
 
+@pytest.mark.parametrize("name", ["größe", "a:b", "Premium", "", "x" * 33, "a\n"])
+def test_a_name_that_no_key_can_bear_is_no_tier_and_told_once(
+    settings: Settings, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.RATELIMIT_TIERS = {name: {"limit": 5}, "api_key": {"limit": 7}}
+    for _ in range(3):
+        assert (counted_as(name), limit_for("api_key")) == ("api_key", Limit(7))
+    assert known_tiers() == ("anonymous", "api_key", "premium", "admin")
+    assert [record.args for record in caplog.records] == [(name,)]
+
+
+def test_the_longest_name_is_a_tier(settings: Settings) -> None:
+    settings.RATELIMIT_TIERS = {"x" * 32: {"limit": 5}, "gold-2_b": {"limit": 6}}
+    assert (limit_for("x" * 32), limit_for("gold-2_b")) == (Limit(5), Limit(6))
+
+
 def test_the_same_object_is_given_until_a_setting_changes(settings: Settings) -> None:
     before = limit_for("premium")
     assert limit_for("premium") is before

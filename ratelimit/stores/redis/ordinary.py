@@ -8,7 +8,7 @@ Cluster's asks its nodes for their slots; and so is its new map of slots after a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from threading import Lock
 from time import monotonic
 from typing import Any
@@ -114,11 +114,15 @@ class OrdinaryClients:
         return str(facts.get("maxmemory_policy") or next(iter(facts.values()))["maxmemory_policy"])
 
     def count(self, pattern: str, patience_seconds: float) -> int | None:
-        """Keys that match, on all of a cluster's servers; None where walking over them takes longer."""
+        """Keys that match, on all of a cluster's servers; None where walking over them takes longer.
+
+        However few match: it can last longer by one answer of one server, for which the read timeout holds.
+        """
         deadline, count = monotonic() + patience_seconds, 0
         try:
-            for count, _ in enumerate(self._copy_for("").scan_iter(match=pattern, count=_SCANNED_AT_ONCE), 1):
-                if not count % _SCANNED_AT_ONCE and monotonic() > deadline:
+            for page in _pages(self._copy_for(""), pattern):
+                count += len(page)
+                if monotonic() > deadline:
                     return None
         except _FAILURES as error:
             raise StoreError(reason_of(error)) from error
@@ -194,6 +198,21 @@ class OrdinaryClients:
             max_connections=_UNBOUNDED,
             **settings,
         )
+
+
+def _pages(client: AnyClient, pattern: str) -> Iterator[Sequence[Any]]:
+    """What each SCAN found, which may be nothing: the client's own scan_iter tells of keys that match only."""
+    servers = (
+        [client.get_redis_connection(node) for node in client.get_primaries()]
+        if isinstance(client, RedisCluster)
+        else [client]
+    )
+    for server in servers:
+        cursor, is_done = 0, False
+        while not is_done:
+            cursor, page = server.scan(cursor, match=pattern, count=_SCANNED_AT_ONCE)
+            yield page
+            is_done = cursor == 0
 
 
 def _ask(client: AnyClient, keys: Sequence[str], numbers: Sequence[int]) -> Any:

@@ -455,3 +455,36 @@ def test_what_the_server_says_is_one_word(own_redis: RedisProcess) -> None:
         ):
             with pytest.raises(StoreError, match=r"^(refused|closed)$"):
                 ask()
+
+
+# --- counting --------------------------------------------------------------------------------------------------------
+
+
+def _fill(server: RedisProcess, foreign: int) -> None:
+    with redis.Redis.from_url(server.url) as client:
+        client.flushall()
+        client.execute_command("DEBUG", "POPULATE", foreign, "foreign")
+
+
+def test_counting_ends_when_it_shall_among_other_s_keys() -> None:
+    with (
+        redis_process("--enable-debug-command", "yes") as server,
+        closing(RedisStore(cache_at(server.url), PATIENT, PATIENT, "ours:")) as store,
+    ):
+        _fill(server, 400_000)
+        for key in CLIENTS[:2]:
+            store.take_one(key, SLOW)
+        assert store.count(PATIENT * 4) == 2
+        begin = time.monotonic()
+        assert store.count(0.005) is None
+        assert time.monotonic() - begin < 0.05
+
+
+def test_the_keys_of_all_of_a_cluster_s_servers_are_counted_until_it_shall_end(cluster: list[RedisProcess]) -> None:
+    with closing(RedisStore(cluster_cache(cluster[0].url), PATIENT, PATIENT)) as store:
+        store.reset([*CLIENTS, KEY])
+        before = store.count(PATIENT)
+        for key in CLIENTS:
+            store.take_one(key, SLOW)
+        assert store.count(PATIENT) == (before or 0) + len(CLIENTS)
+        assert store.count(0) is None
