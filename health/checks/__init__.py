@@ -1,0 +1,1 @@
+"""One file per service that can be looked at."""
