@@ -49,4 +49,4 @@ class Lifecycle:
 
 
 lifecycle = Lifecycle()
-os.register_at_fork(after_in_child=lambda: lifecycle.after_fork())
+os.register_at_fork(after_in_child=lifecycle.after_fork)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from enum import Enum
+from enum import StrEnum
 
 
-class HealthStatus(str, Enum):
-    """From well to not; ``max`` of several is the worst."""
+class HealthStatus(StrEnum):
+    """From well to not; compare by ``severity``."""
 
     HEALTHY = "healthy"
     DEGRADED = "degraded"
