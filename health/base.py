@@ -27,7 +27,8 @@ class Check:
 
     ``critical`` decides whether its being unhealthy makes the whole unhealthy. ``deadline_seconds`` is how long a probe
     waits for it; a run that takes longer is reported as such, and one that takes twice as long is interrupted.
-    ``startup_only``: asked by the startup probe alone. ``worst``: no worse than this is ever reported.
+    ``fresh_seconds``: a verdict is not asked for anew before it is so old. ``startup_only``: asked by the startup probe
+    and the page alone. ``worst``: no worse than this is ever reported.
 
     One instance is used by one thread at a time. It may keep what it needs from run to run, such as a connection,
     outside ``__init__``'s fields (``field(init=False)``); a second thread gets an instance of its own by ``fresh()``.
@@ -36,6 +37,7 @@ class Check:
     name: str
     critical: bool = True
     deadline_seconds: float = 0.9
+    fresh_seconds: float = 1.0
     startup_only: bool = False
     worst: HealthStatus = field(default=HealthStatus.UNHEALTHY, repr=False)
 
