@@ -6,9 +6,10 @@ In ``gunicorn.conf.py``::
 
     on_starting = drain_before_stopping()
 
-gunicorn itself closes its listener at once, while Kubernetes goes on sending new connections until every proxy has heard
-that the pod is ending. How long to drain says HEALTH_DRAIN_SECONDS in the environment, 10 by default; 0 is gunicorn's own
-behaviour. Drain and ``graceful_timeout`` together must stay below ``terminationGracePeriodSeconds`` (30 by default).
+gunicorn itself closes its listener at once, while Kubernetes goes on sending new connections until every proxy has
+heard that the pod is ending. How long to drain says HEALTH_DRAIN_SECONDS in the environment, 10 by default; 0 is
+gunicorn's own behaviour. Drain and ``graceful_timeout`` together must stay below ``terminationGracePeriodSeconds`` (30 by
+default). The configuration is read before ``--chdir``: start in the project's folder, or name it in PYTHONPATH.
 
 Under another server (a bare uvicorn) nothing drains: give the container a ``preStop`` hook that sleeps as long instead.
 """
@@ -44,7 +45,9 @@ class Arbiter(Protocol):
 Hook: TypeAlias = Callable[[Arbiter], object]
 
 
-def drain_before_stopping(*, seconds: float | None = None, on_starting: Hook | None = None) -> Callable[[Arbiter], None]:
+def drain_before_stopping(
+    *, seconds: float | None = None, on_starting: Hook | None = None
+) -> Callable[[Arbiter], None]:
     """The ``on_starting`` of a gunicorn configuration; one of your own is called first.
 
     A second SIGTERM ends the drain, SIGINT and SIGQUIT stop at once as ever. Read when gunicorn starts, not again on
@@ -116,7 +119,7 @@ class _Drain:
 
     @property
     def _is_relieved(self) -> bool:
-        """Another arbiter accepts on the same sockets (SIGUSR2): nothing fails, and workers here would say not ready."""
+        """Another arbiter accepts on the same sockets (SIGUSR2): no request fails, and one of two would say not ready."""
         server = self._server
         # The first process of a container has the parent 0, which is also what “no predecessor” is written as.
         is_predecessor_alive = server.master_pid != 0 and server.master_pid == os.getppid()

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import threading
 import time
-import traceback
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,26 +16,9 @@ from health.lifecycle import Lifecycle
 HOUSE = Path(health.__file__).parent.parent
 
 
-def in_child(look: Callable[[], object]) -> bool:
-    """What ``look`` finds in a forked process."""
-    child = os.fork()
-    if child == 0:  # it must never come back into pytest
-        code = 2
-        try:
-            code = int(bool(look()))
-        except BaseException:  # noqa: BLE001
-            traceback.print_exc()
-        finally:
-            os._exit(code)
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    assert code in {0, 1}, "the child failed"
-    return code == 1
-
-
 def in_new_process(code: str) -> str:
-    done = subprocess.run([sys.executable, "-c", code], cwd=HOUSE, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, cwd=HOUSE, check=True, stdout=subprocess.PIPE, text=True, timeout=60).stdout.strip()
 
 
 def test_at_first_it_has_not_started_and_does_not_drain() -> None:
@@ -84,34 +64,39 @@ def test_all_threads_see_it() -> None:
     assert seen == [True]
 
 
-def test_a_child_hears_of_it_after_the_fork() -> None:
-    lifecycle = Lifecycle()
-    heard, told = os.pipe()
+def test_its_children_and_theirs_hear_of_it() -> None:
+    """Forked before or after; in a process of its own, because pytest's may have threads."""
+    told = in_new_process("""if True:
+        import os
+        from health.lifecycle import lifecycle
 
-    def wait_and_look() -> bool:
-        os.read(heard, 1)
-        return lifecycle.is_draining
+        def fork(look):
+            child = os.fork()
+            if child == 0:
+                os._exit(look())
+            return child
 
-    threading.Timer(0.1, lambda: (lifecycle.drain(), os.write(told, b"x"))).start()
-    assert in_child(wait_and_look)
-    os.close(heard)
-    os.close(told)
+        def result(child):
+            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
+        heard, tell = os.pipe()
+        hear, ready = os.pipe()
 
-def test_a_child_of_a_draining_parent_drains() -> None:
-    lifecycle = Lifecycle()
-    lifecycle.drain()
-    assert in_child(lambda: lifecycle.is_draining)
+        def look_when_told():
+            before = lifecycle.is_draining
+            os.write(ready, b"x")
+            os.read(heard, 1)
+            return int(lifecycle.is_draining and not before)
 
-
-def test_a_child_of_one_that_does_not_drain_does_not() -> None:
-    assert not in_child(lambda: Lifecycle().is_draining)
-
-
-def test_a_grandchild_hears_of_it_too() -> None:
-    lifecycle = Lifecycle()
-    lifecycle.drain()
-    assert in_child(lambda: in_child(lambda: lifecycle.is_draining))
+        early = fork(look_when_told)
+        family = fork(lambda: result(fork(look_when_told)))
+        os.read(hear, 1), os.read(hear, 1)
+        lifecycle.drain()
+        os.write(tell, b"xx")
+        late = fork(lambda: int(lifecycle.is_draining))
+        print(result(early), result(family), result(late))
+    """)
+    assert told == "1 1 1"
 
 
 def test_a_child_starts_anew_and_leaves_its_parent_as_it_is() -> None:
