@@ -8,8 +8,9 @@ In ``gunicorn.conf.py``::
 
 gunicorn itself closes its listener at once, while Kubernetes goes on sending new connections until every proxy has
 heard that the pod is ending. How long to drain says HEALTH_DRAIN_SECONDS in the environment, 10 by default; 0 is
-gunicorn's own behaviour. Drain and ``graceful_timeout`` together must stay below ``terminationGracePeriodSeconds`` (30 by
-default). The configuration is read before ``--chdir``: start in the project's folder, or name it in PYTHONPATH.
+gunicorn's own behaviour. Drain and ``graceful_timeout`` together must stay below ``terminationGracePeriodSeconds``
+(30 by default). gunicorn reads its configuration before ``--chdir``: start it in the project's folder, or name that in
+PYTHONPATH.
 
 Under another server (a bare uvicorn) nothing drains: give the container a ``preStop`` hook that sleeps as long instead.
 """
@@ -119,7 +120,7 @@ class _Drain:
 
     @property
     def _is_relieved(self) -> bool:
-        """Another arbiter accepts on the same sockets (SIGUSR2): no request fails, and one of two would say not ready."""
+        """Another arbiter accepts on the same sockets (SIGUSR2): no request fails, and only one would be ready."""
         server = self._server
         # The first process of a container has the parent 0, which is also what “no predecessor” is written as.
         is_predecessor_alive = server.master_pid != 0 and server.master_pid == os.getppid()
