@@ -155,7 +155,7 @@ def test_a_server_that_never_answers_is_given_up_and_leaves_no_socket(add_databa
 
 def test_no_address_of_several_leaves_a_socket(add_database: AddDatabase) -> None:
     with silent_server() as port, without_garbage_collection():
-        check = check_of(add_database("postgresql:///some", HOST="127.0.0.1,127.0.0.1", PORT=f"{port},{free_port()}"))
+        check = check_of(add_database("postgresql:///some", HOST="127.0.0.1,127.0.0.1", PORT=f"{free_port()},{port}"))
         files = open_files()
         with pytest.raises(OperationalError):
             check.run()
