@@ -34,6 +34,22 @@ class UnknownComponentError(HealthError, LookupError):
         self.known = known
 
 
+class UnknownPathError(HealthError, LookupError):
+    """Nothing is asked at this ``path``."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"No probe is at “{path}”.")
+        self.path = path
+
+
+class UnknownMethodError(HealthError):
+    """No probe is asked by this ``method``."""
+
+    def __init__(self, method: str) -> None:
+        super().__init__(f"No probe is asked by {method}.")
+        self.method = method
+
+
 class UnusableNumberError(HealthError, ValueError):
     """A setting's ``number`` is less than ``least``, or none."""
 

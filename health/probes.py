@@ -43,14 +43,14 @@ async def acheck_startup() -> HealthCheckResponse:
     return _startup(await get_engine().alook(_names_at_startup()))
 
 
-def check_everything() -> HealthCheckResponse:
+def check_everything(exclude: Collection[str] = ()) -> HealthCheckResponse:
     """All components, for a person: those that only the startup probe asks too."""
-    return _everything(get_engine().look(get_engine().names(startup=True)))
+    return _everything(get_engine().look(get_engine().names(startup=True, exclude=exclude)))
 
 
-async def acheck_everything() -> HealthCheckResponse:
+async def acheck_everything(exclude: Collection[str] = ()) -> HealthCheckResponse:
     """As ``check_everything``, on an event loop."""
-    return _everything(await get_engine().alook(get_engine().names(startup=True)))
+    return _everything(await get_engine().alook(get_engine().names(startup=True, exclude=exclude)))
 
 
 def _names(exclude: Collection[str], only: str) -> Iterable[str]:
