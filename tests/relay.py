@@ -29,6 +29,11 @@ class Relay:
                 one.shutdown(socket.SHUT_RDWR)
             one.close()
 
+    def forget(self) -> None:
+        """What is connected now stays silent for ever; new connections flow."""
+        self.flows = threading.Event()
+        self.flows.set()
+
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
             while True:
@@ -38,12 +43,12 @@ class Relay:
         server = socket.create_connection(self._target)
         self._sockets += [client, server]
         for source, sink in ((client, server), (server, client)):
-            threading.Thread(target=self._pass_on, args=(source, sink), daemon=True).start()
+            threading.Thread(target=self._pass_on, args=(source, sink, self.flows), daemon=True).start()
 
-    def _pass_on(self, source: socket.socket, sink: socket.socket) -> None:
+    def _pass_on(self, source: socket.socket, sink: socket.socket, flows: threading.Event) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(CHUNK):
-                self.flows.wait()
+                flows.wait()
                 sink.sendall(data)
             sink.shutdown(socket.SHUT_RDWR)
 

@@ -47,7 +47,7 @@ def _answers(url: str) -> bool:
     return True
 
 
-def _binary(name: str) -> str | None:
+def binary(name: str) -> str | None:
     """On PATH, or where Debian keeps the servers' own programs."""
     found = shutil.which(name)
     if found:
@@ -65,8 +65,9 @@ def _as_unprivileged_user(command: list[str]) -> list[str]:
     )
 
 
-def _start_postgresql() -> str | None:
-    initdb, postgres = _binary("initdb"), _binary("postgres")
+def start_postgresql() -> str | None:
+    """The URL of a private one, or None where it cannot be had."""
+    initdb, postgres = binary("initdb"), binary("postgres")
     if not initdb or not postgres:
         return None
     folder = tempfile.mkdtemp(prefix="signal-harvester-postgresql-")
@@ -109,7 +110,7 @@ def postgresql_url() -> str | None:
     if _NAMED_DATABASE.startswith("postgres"):
         return _NAMED_DATABASE
     local = "postgresql://postgres@127.0.0.1:5432/postgres"
-    return local if _answers(local) else _start_postgresql()
+    return local if _answers(local) else start_postgresql()
 
 
 def require_postgresql() -> str:
@@ -127,13 +128,13 @@ class RedisProcess:
     """
 
     def __init__(self, *options: str, port: int | None = None, settings: Path | None = None) -> None:
-        binary = _binary("redis-server")
-        if binary is None:
+        found = binary("redis-server")
+        if found is None:
             _missing("no redis-server binary is on PATH")
         self.port = port or free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         kind = ["--save", "", "--appendonly", "no"] if settings is None else [str(settings), "--sentinel"]
-        self._command = [binary, *kind, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", _scratch, *options]
+        self._command = [found, *kind, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", _scratch, *options]
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:

@@ -4,7 +4,6 @@ __main__   `python -m tests.benchmarks.ratelimit`: all of it, as one table
 cost       what a decision and a request cost
 outage     what happens while Redis is away, and when it is back
 exactness  how many of many processes are admitted, and what a bucket takes in Redis
-table      the rows, as text and as JSON
 rounds     alternating rounds and what is made of them
 workers    processes that time and decide when they are told to
 ours       such a process: this limiter           settings, views  its project

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tests.benchmarks.ratelimit import cost, exactness, outage
-from tests.benchmarks.ratelimit.table import Row, as_plain, as_text
+from tests.benchmarks.comparison.table import Row, as_plain, as_text
 from tests.services import redis_process
 
 

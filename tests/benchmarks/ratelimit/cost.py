@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import median
 
 from tests.benchmarks.ratelimit.rounds import Rounds, Runner, timed_rounds
-from tests.benchmarks.ratelimit.table import Row
+from tests.benchmarks.comparison.table import Row
 from tests.benchmarks.ratelimit.workers import Worker, our_worker, peers_worker
 from tests.services import RedisProcess
 

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import redis
 
-from tests.benchmarks.ratelimit.table import Row
+from tests.benchmarks.comparison.table import Row
 from tests.benchmarks.ratelimit.workers import our_worker
 from tests.services import RedisProcess, redis_process
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from tests.benchmarks.ratelimit.rounds import Runner, timed_rounds
-from tests.benchmarks.ratelimit.table import Row
+from tests.benchmarks.comparison.table import Row
 from tests.benchmarks.ratelimit.workers import Worker, our_worker
 from tests.services import RedisProcess, redis_process
 

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
-import platform
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -15,9 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks.comparison.environment import peers_python
 from tests.installation import HOUSE
-
-_KEPT_ENVIRONMENTS = HOUSE / "var" / "benchmarks"
 
 
 class WorkerFailedError(Exception):
@@ -87,24 +83,8 @@ def peers_worker(folder: Path, store: str, redis_port: int) -> Iterator[Worker]:
     """A process with the limiters of ``folder``, see ``peers``, on ``redis`` or in ``memory``."""
     environment = {**os.environ, "RL_PORT": str(redis_port), "PYTHONPATH": str(folder)}
     environment.pop("DJANGO_SETTINGS_MODULE", None)
-    worker = Worker([str(_peers_python(folder)), "-m", f"{__package__}.peers", store], environment)
+    worker = Worker([str(peers_python(folder)), "-m", f"{__package__}.peers", store], environment)
     try:
         yield worker
     finally:
         worker.end()
-
-
-def _peers_python(folder: Path) -> Path:
-    """The interpreter of an environment with the folder's requirements, kept for as long as they stay as they are."""
-    requirements = folder / "requirements.txt"
-    version = hashlib.sha256(requirements.read_bytes() + platform.python_version().encode()).hexdigest()[:12]
-    kept = _KEPT_ENVIRONMENTS / f"ratelimit-peers-{version}"
-    python = kept / "bin" / "python"
-    if not (kept / "complete").exists():
-        print(f"Installing the peers' requirements into {kept.relative_to(HOUSE)} …", file=sys.stderr, flush=True)
-        shutil.rmtree(kept, ignore_errors=True)
-        subprocess.run([sys.executable, "-m", "venv", kept], check=True)
-        install = [str(python), "-m", "pip", "install", "-qq", "--disable-pip-version-check", "-r", str(requirements)]
-        subprocess.run(install, check=True, stdout=sys.stderr)
-        (kept / "complete").touch()
-    return python

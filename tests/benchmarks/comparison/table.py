@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-_WIDTHS = (62, 26, 16)
-
 
 @dataclass(frozen=True)
 class Row:
@@ -23,17 +21,19 @@ class Row:
 
 
 def as_text(rows: Sequence[Row]) -> str:
-    lines = [_line("what", "goal", "ours", "holds", "beside it")]
-    lines += [_line(row.what, row.goal, row.ours, _word(row.holds), row.beside) for row in rows]
-    return "\n".join(lines)
+    lines = [("what", "goal", "ours", "holds", "beside it")]
+    lines += [(row.what, row.goal, row.ours, _word(row.holds), row.beside) for row in rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(4)]
+    return "\n".join(_padded(line, widths) for line in lines)
 
 
 def as_plain(rows: Sequence[Row]) -> list[dict[str, object]]:
     return [asdict(row) | {"figures": {name: round(value, 3) for name, value in row.figures.items()}} for row in rows]
 
 
-def _line(what: str, goal: str, ours: str, holds: str, beside: str) -> str:
-    return f"{what:{_WIDTHS[0]}}  {goal:{_WIDTHS[1]}}  {ours:{_WIDTHS[2]}}  {holds:5}  {beside}".rstrip()
+def _padded(line: Sequence[str], widths: Sequence[int]) -> str:
+    cells = [f"{text:{width}}" for text, width in zip(line[:-1], widths, strict=True)]
+    return "  ".join([*cells, line[-1]]).rstrip()
 
 
 def _word(holds: bool | None) -> str:

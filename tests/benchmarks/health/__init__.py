@@ -1,0 +1,10 @@
+"""What the probes take, what they tell while things are out of order, and what they leave behind; peers beside it.
+
+__main__   `python -m tests.benchmarks.health`: all of it, as one table
+speed      latency, and liveness while everything hangs
+hangs      the database or Redis out of order
+load       storms, crowds and rates of probes
+ground     what all of them stand on            faults   servers that misbehave
+serving    the project under each kind of worker, and its clients
+project    that project                         gunicorn_conf   and its server's configuration
+"""

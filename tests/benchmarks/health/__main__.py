@@ -1,0 +1,73 @@
+"""`python -m tests.benchmarks.health [--peers DIR] [--json] [--only NAME]`: measures everything and prints one table.
+
+DIR has a folder ``health`` with a requirements.txt and the scripts that ``peers`` describes. Everything here starts its
+own servers, PostgreSQL and Redis among them, and ends what it starts. It takes about five minutes, with peers eight.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from tests.benchmarks.comparison.table import Row, as_plain, as_text
+from tests.benchmarks.health import hangs, load, speed
+from tests.benchmarks.health.ground import Ground, ground
+
+PARTS: Mapping[str, Callable[[Ground], list[Row]]] = {
+    "live": speed.live,
+    "ready": speed.ready,
+    "database": hangs.database,
+    "redis": hangs.redis,
+    "storm": load.storm,
+    "crowd": load.crowd,
+    "rate": load.rate,
+}
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.health", description=__doc__)
+    parser.add_argument("--peers", type=Path, metavar="DIR", help="a folder whose health/ holds the peers' scripts")
+    parser.add_argument("--json", action="store_true", help="for machines")
+    parser.add_argument("--only", choices=PARTS, action="append", help="a part; may be given several times")
+    options = parser.parse_args(arguments)
+    peers = options.peers / "health" if options.peers else None
+    if peers and not (peers / "requirements.txt").is_file():
+        parser.error(f"there is no {peers / 'requirements.txt'}")
+    if shutil.which("redis-server") is None:
+        print("There is no redis-server on PATH: the probes are not measured.", file=sys.stderr)
+        return 0
+    load_before, started = os.getloadavg()[0], time.monotonic()
+    with ground({}) as ready:
+        if ready is None:
+            print("No PostgreSQL can be started here: the probes are not measured.", file=sys.stderr)
+            return 0
+        rows = [row for name in options.only or PARTS for row in _told(name, ready)]
+    machine = {
+        "python": platform.python_version(),
+        "cores": os.cpu_count(),
+        "load_before": round(load_before, 2),
+        "load_after": round(os.getloadavg()[0], 2),
+        "seconds": round(time.monotonic() - started),
+    }
+    if options.json:
+        print(json.dumps({"machine": machine, "rows": as_plain(rows)}, indent=2, ensure_ascii=False))
+    else:
+        print(f"\n=== probes ({', '.join(f'{name} {value}' for name, value in machine.items())})\n")
+        print(as_text(rows))
+    return 0
+
+
+def _told(name: str, on: Ground) -> list[Row]:
+    print(f"… {name}", file=sys.stderr, flush=True)
+    return PARTS[name](on)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
