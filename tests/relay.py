@@ -13,9 +13,9 @@ CHUNK = 65536
 class Relay:
     """Passes on what comes, while it ``flows``; accepts, and says nothing, while it does not."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, own_port: int = 0) -> None:
         self._target = (host, port)
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", own_port))
         self._sockets: list[socket.socket] = []
         self.port: int = self._listener.getsockname()[1]
         self.flows = threading.Event()

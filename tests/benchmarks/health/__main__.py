@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tests.benchmarks.comparison.table import Row, as_plain, as_text
-from tests.benchmarks.health import hangs, load, speed
+from tests.benchmarks.health import hangs, leaks, lives, load, recovery, speed
 from tests.benchmarks.health.ground import Ground, ground
 
 PARTS: Mapping[str, Callable[[Ground], list[Row]]] = {
@@ -28,6 +28,10 @@ PARTS: Mapping[str, Callable[[Ground], list[Row]]] = {
     "storm": load.storm,
     "crowd": load.crowd,
     "rate": load.rate,
+    "recovery": recovery.recovery,
+    "leaks": leaks.leaks,
+    "drain": lives.drain,
+    "startup": lives.startup,
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import selectors
 import signal
 import socket
@@ -10,7 +11,6 @@ import threading
 import time
 from collections.abc import Iterator
 
-import os
 import psycopg
 
 from tests import services

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from tests.benchmarks.health.faults import Postgresql, private_postgresql
@@ -23,11 +24,18 @@ class Ground:
     """Name of a measurement → what the peers reached in it, where they were measured."""
 
     def healthy(
-        self, name: str, *, database: str = "", redis: str = "", conn_max_age: str = "0", **checks: Any
+        self,
+        name: str,
+        *,
+        database: str = "",
+        redis: str = "",
+        checks: Mapping[str, Any] = MappingProxyType({}),
+        conn_max_age: str = "0",
+        gate: str = "",
     ) -> Surroundings:
         """Everything well, but for what is given; ``name`` is that of the server towards PostgreSQL."""
         return Surroundings(
-            database or self.postgresql.url(name), redis or self.redis.url, {**CHECKS, **checks}, conn_max_age
+            database or self.postgresql.url(name), redis or self.redis.url, {**CHECKS, **checks}, conn_max_age, gate
         )
 
     def beside(self, name: str, ours: str = "") -> str:

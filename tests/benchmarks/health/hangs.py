@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -68,7 +67,8 @@ def _from_the_start(around: Surroundings) -> dict[str, _Told]:
 def _frozen(ground: Ground) -> dict[str, _Told]:
     with relay("127.0.0.1", ground.postgresql.port) as link:
         around = ground.healthy("frozen", database=ground.postgresql.url("frozen", link.port), conn_max_age="none")
-        with serving_all({kind: (kind, around) for kind in KINDS}) as servers, _was_well(servers):
+        with serving_all({kind: (kind, around) for kind in KINDS}) as servers:
+            _be_well(servers)
             link.flows.clear()
             return _told_by_all(servers)
 
@@ -76,7 +76,8 @@ def _frozen(ground: Ground) -> dict[str, _Told]:
 def _redis_frozen(ground: Ground) -> dict[str, _Told]:
     with services.redis_process() as server:
         around = ground.healthy("r", redis=server.url)
-        with serving_all({kind: (kind, around) for kind in KINDS}) as servers, _was_well(servers):
+        with serving_all({kind: (kind, around) for kind in KINDS}) as servers:
+            _be_well(servers)
             server.hang()
             return _told_by_all(servers)
 
@@ -85,7 +86,8 @@ def _backend_stopped(ground: Ground) -> dict[str, _Told]:
     """Only the one that the check holds: new connections are served."""
     name = "stopped"
     around = ground.healthy(name, conn_max_age="none")
-    with serving_all({kind: (kind, around) for kind in KINDS}) as servers, _was_well(servers):
+    with serving_all({kind: (kind, around) for kind in KINDS}) as servers:
+        _be_well(servers)
         backends = ground.postgresql.backends(name)
         if len(backends) != len(servers):
             raise RuntimeError(f"the checks hold {len(backends)} connections, not {len(servers)}")
@@ -93,14 +95,13 @@ def _backend_stopped(ground: Ground) -> dict[str, _Told]:
             return _told_by_all(servers)
 
 
-@contextlib.contextmanager
-def _was_well(servers: Mapping[str, Server]) -> Iterator[None]:
+def _be_well(servers: Mapping[str, Server]) -> None:
+    """Healthy at a time when all is warm."""
     for server in servers.values():
-        for _ in range(2):
-            answer = server.get(READY)
-            if answer.status != 200 or answer.told["status"] != "healthy":
-                raise RuntimeError(f"the {server.kind} server is not well before the fault: {answer.body!r}")
-    yield
+        server.get(READY)
+    time.sleep(_STALE_SECONDS)
+    for server in servers.values():
+        server.wait_until_healthy()
 
 
 def _told_by_all(servers: Mapping[str, Server]) -> dict[str, _Told]:

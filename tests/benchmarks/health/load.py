@@ -84,7 +84,9 @@ def _crowd_at(server: Server) -> tuple[Mapping[str, int], list[Answer]]:
 
     def watch() -> None:
         while not is_over.wait(0.05):
-            most.update({name: count - most[name] for name, count in server.health_threads().items() if count > most[name]})
+            most.update(
+                {name: count - most[name] for name, count in server.health_threads().items() if count > most[name]}
+            )
 
     watching = threading.Thread(target=watch)
     watching.start()
@@ -96,9 +98,7 @@ def _crowd_at(server: Server) -> tuple[Mapping[str, int], list[Answer]]:
     return most, answers
 
 
-def _crowd_row(
-    ground: Ground, kind: str, database: Silent, threads: Mapping[str, int], answers: list[Answer]
-) -> Row:
+def _crowd_row(ground: Ground, kind: str, database: Silent, threads: Mapping[str, int], answers: list[Answer]) -> Row:
     of_a_check = max(count for name, count in threads.items() if name != "health-watch")
     return Row(
         f"database hung, 1,000 probes, 50 at once: connections, threads of a check, {kind}",

@@ -1,7 +1,7 @@
 """One project that every kind of server serves: the probes, a bare view, and what the bench has to know of the process.
 
 The environment says what it stands on: BENCH_DATABASE (a URL), BENCH_REDIS (a URL), BENCH_CHECKS (HEALTH_CHECKS as
-JSON), BENCH_CONN_MAX_AGE (seconds, or ``none``) and BENCH_GATE (the file that opens the gate).
+JSON), BENCH_CONN_MAX_AGE (seconds, ``none`` or ``pool``) and BENCH_GATE (the file that opens the gate).
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from health.base import Check, Finding
 from health.status import HealthStatus
 
 _age = os.environ.get("BENCH_CONN_MAX_AGE", "0")
+_database: dict[str, Any] = {**dj_database_url.parse(os.environ["BENCH_DATABASE"])}
+if _age == "pool":
+    _database["OPTIONS"] = {**_database.get("OPTIONS", {}), "pool": True}
+else:
+    _database["CONN_MAX_AGE"] = None if _age == "none" else int(_age)
 settings.configure(
     SECRET_KEY="of the bench",
     ALLOWED_HOSTS=["127.0.0.1"],
     ROOT_URLCONF=__name__,
     INSTALLED_APPS=["health"],
     MIDDLEWARE=["health.middleware.HealthMiddleware"],
-    DATABASES={
-        "default": dj_database_url.parse(
-            os.environ["BENCH_DATABASE"],
-            conn_max_age=None if _age == "none" else int(_age),
-        )
-    },
+    DATABASES={"default": _database},
     CACHES={
         "default": {
             "BACKEND": "django.core.cache.backends.redis.RedisCache",

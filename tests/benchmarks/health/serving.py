@@ -107,6 +107,17 @@ class Server:
                 raise RuntimeError(f"the {self.kind} server does not start")
             time.sleep(0.02)
 
+    def wait_until_healthy(self) -> Answer:
+        """The first probe that says so."""
+        until = time.monotonic() + START_SECONDS
+        while True:
+            answer = self.get(READY)
+            if answer.status == 200 and answer.told["status"] == "healthy":
+                return answer
+            if time.monotonic() > until:
+                raise RuntimeError(f"the {self.kind} server does not get healthy: {answer.status} {answer.body!r}")
+            time.sleep(0.05)
+
     def end(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
@@ -141,14 +152,13 @@ def serving_all(around: Mapping[str, tuple[str, Surroundings]]) -> Iterator[dict
 
 
 def _ask(connection: HTTPConnection, path: str) -> Answer:
-    at, status, body = time.monotonic(), "", b""
+    at = time.monotonic()
     try:
         connection.request("GET", path)
         response = connection.getresponse()
         body, answered = response.read(), response.status
     except (OSError, HTTPException) as error:
-        status = type(error).__name__
-        return Answer(at, time.monotonic() - at, status)
+        return Answer(at, time.monotonic() - at, type(error).__name__)
     return Answer(at, time.monotonic() - at, answered, body)
 
 

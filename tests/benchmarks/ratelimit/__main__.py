@@ -16,8 +16,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.benchmarks.ratelimit import cost, exactness, outage
 from tests.benchmarks.comparison.table import Row, as_plain, as_text
+from tests.benchmarks.ratelimit import cost, exactness, outage
 from tests.services import redis_process
 
 

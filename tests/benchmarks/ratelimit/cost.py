@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from tests.benchmarks.ratelimit.rounds import Rounds, Runner, timed_rounds
 from tests.benchmarks.comparison.table import Row
+from tests.benchmarks.ratelimit.rounds import Rounds, Runner, timed_rounds
 from tests.benchmarks.ratelimit.workers import Worker, our_worker, peers_worker
 from tests.services import RedisProcess
 

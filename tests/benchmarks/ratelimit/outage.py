@@ -6,8 +6,8 @@ import time
 from dataclasses import dataclass
 from statistics import median
 
-from tests.benchmarks.ratelimit.rounds import Runner, timed_rounds
 from tests.benchmarks.comparison.table import Row
+from tests.benchmarks.ratelimit.rounds import Runner, timed_rounds
 from tests.benchmarks.ratelimit.workers import Worker, our_worker
 from tests.services import RedisProcess, redis_process
 
