@@ -82,9 +82,10 @@ faces: $(VENV)/.installed-dev ## Walk the pages in a real browser (Chromium)
 	$(BIN)/python -m tests.faces
 
 .PHONY: bench
-bench: $(VENV)/.installed-dev ## Measure; prints figures, asserts nothing; other limiters beside ours: make bench PEERS=DIR
+bench: $(VENV)/.installed-dev ## Measure; prints figures, asserts nothing; peers beside ours: make bench PEERS=DIR
 	$(BIN)/python -m tests.benchmarks
 	$(BIN)/python -m tests.benchmarks.ratelimit $(if $(PEERS),--peers "$(PEERS)")
+	$(BIN)/python -m tests.benchmarks.health $(if $(PEERS),--peers "$(PEERS)")
 
 .PHONY: real-input
 real-input: $(VENV)/.installed-dev ## Harvest recorded replies: make real-input DATA=DIR

@@ -7,6 +7,7 @@ load       storms, crowds and rates of probes
 recovery   how soon all is healthy again
 leaks      connections left behind
 lives      start and end of a server
+peers      the peers' scripts, for them and for ours
 ground     what all of them stand on            faults   servers that misbehave
 serving    the project under each kind of worker, and its clients
 project    that project                         gunicorn_conf   and its server's configuration

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tests.benchmarks.comparison.table import Row, as_plain, as_text
-from tests.benchmarks.health import hangs, leaks, lives, load, recovery, speed
+from tests.benchmarks.health import hangs, leaks, lives, load, peers, recovery, speed
 from tests.benchmarks.health.ground import Ground, ground
 
 PARTS: Mapping[str, Callable[[Ground], list[Row]]] = {
@@ -41,18 +41,20 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--json", action="store_true", help="for machines")
     parser.add_argument("--only", choices=PARTS, action="append", help="a part; may be given several times")
     options = parser.parse_args(arguments)
-    peers = options.peers / "health" if options.peers else None
-    if peers and not (peers / "requirements.txt").is_file():
-        parser.error(f"there is no {peers / 'requirements.txt'}")
+    scripts = (options.peers / "health").resolve() if options.peers else None
+    if scripts and not (scripts / "requirements.txt").is_file():
+        parser.error(f"there is no {scripts / 'requirements.txt'}")
     if shutil.which("redis-server") is None:
         print("There is no redis-server on PATH: the probes are not measured.", file=sys.stderr)
         return 0
     load_before, started = os.getloadavg()[0], time.monotonic()
-    with ground({}) as ready:
+    theirs = peers.measure(scripts) if scripts else None
+    with ground(theirs.beside() if theirs else {}) as ready:
         if ready is None:
             print("No PostgreSQL can be started here: the probes are not measured.", file=sys.stderr)
             return 0
         rows = [row for name in options.only or PARTS for row in _told(name, ready)]
+    rows += theirs.rows() if theirs else []
     machine = {
         "python": platform.python_version(),
         "cores": os.cpu_count(),
