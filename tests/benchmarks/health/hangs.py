@@ -105,18 +105,21 @@ def _be_well(servers: Mapping[str, Server]) -> None:
 
 
 def _told_by_all(servers: Mapping[str, Server]) -> dict[str, _Told]:
+    """First one after the other, as two cores are few for so many at once; they load their drivers then, too."""
     time.sleep(_STALE_SECONDS)
+    first = {kind: server.get(READY) for kind, server in servers.items()}
     with ThreadPoolExecutor(len(servers)) as at_once:
-        return dict(zip(servers, at_once.map(_told_by, servers.values()), strict=True))
+        later = at_once.map(_later, servers.values())
+        return {kind: _Told(first[kind], answers) for kind, answers in zip(servers, later, strict=True)}
 
 
-def _told_by(server: Server) -> _Told:
-    first = server.get(READY)
-    later, until = [], time.monotonic() + _LATER_SECONDS
+def _later(server: Server) -> list[Answer]:
+    later: list[Answer] = []
+    until = time.monotonic() + _LATER_SECONDS
     while time.monotonic() < until:
         time.sleep(_PAUSE_SECONDS)
         later.append(server.get(READY))
-    return _Told(first, later)
+    return later
 
 
 # --- the rows ---------------------------------------------------------------------------------------------------------

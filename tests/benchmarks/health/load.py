@@ -153,5 +153,5 @@ def _probes_a_second(server: Server) -> tuple[float, str, str]:
         found = dict(line.strip().split(":", 1) for line in printed.splitlines() if ":" in line)
         return float(found["Requests/sec"]), "wrk, as fast as it goes", found.get("Non-2xx or 3xx responses", "all 200")
     began = time.monotonic()
-    answers = flood(server, READY, _RATE * _RATE_SECONDS, at_once=8, per_second=_RATE)
+    answers = flood(server, READY, _RATE * _RATE_SECONDS, at_once=8, per_second=_RATE, seconds=_RATE_SECONDS)
     return len(answers) / (time.monotonic() - began), "own threads", statuses(answers)

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
+from math import inf
 from typing import Any
 
 from tests.installation import HOUSE
@@ -162,8 +163,13 @@ def _ask(connection: HTTPConnection, path: str) -> Answer:
     return Answer(at, time.monotonic() - at, answered, body)
 
 
-def flood(server: Server, path: str, count: int, *, at_once: int, per_second: float = 0.0) -> list[Answer]:
-    """``count`` questions over ``at_once`` connections that are kept where the server does; paced if so wanted."""
+def flood(
+    server: Server, path: str, count: int, *, at_once: int, per_second: float = 0.0, seconds: float = inf
+) -> list[Answer]:
+    """``count`` questions over ``at_once`` connections that are kept where the server does.
+
+    Paced, where ``per_second`` is given, and ended after so many ``seconds`` although some were not asked.
+    """
     answers: list[Answer] = []
     numbers = iter(range(count))
     lock = threading.Lock()
@@ -175,7 +181,7 @@ def flood(server: Server, path: str, count: int, *, at_once: int, per_second: fl
 
     def ask() -> None:
         connection = HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE_SECONDS)
-        while (number := next_number()) is not None:
+        while (number := next_number()) is not None and time.monotonic() < began + seconds:
             if per_second and (wait := began + number / per_second - time.monotonic()) > 0:
                 time.sleep(wait)
             answer = _ask(connection, path)
