@@ -23,6 +23,7 @@ from gunicorn.arbiter import Arbiter as RealArbiter
 from gunicorn.config import Config
 
 import health
+from health import exec_probe
 from health.errors import HealthError
 from health.gunicorn import Arbiter, drain_before_stopping, drain_seconds
 from health.lifecycle import Lifecycle
@@ -120,6 +121,7 @@ class Seen:
     new: list[int | str] = field(default_factory=list)
     in_flight: list[int | str] = field(default_factory=list)
     readiness: list[tuple[float, int | str]] = field(default_factory=list)
+    probed: list[int] = field(default_factory=list)
     told_at: float = 0
     exit_code: int | None = None
     drained_seconds: float = 0
@@ -146,6 +148,8 @@ def look_at_a_drain(server: Server) -> Seen:
         thread.start()
         asking.append(thread)
 
+    probe = ["ready", "--url", f"http://127.0.0.1:{server.port}", "--timeout", str(PATIENCE_SECONDS), "--quiet"]
+    seen.probed.append(exec_probe.main(probe))
     for _ in range(2):
         ask("/slow", seen.in_flight.append)
     term_at = time.monotonic() + 0.5
@@ -156,6 +160,7 @@ def look_at_a_drain(server: Server) -> Seen:
         ask("/", seen.new.append)
         ask("/ready", lambda status: seen.readiness.append((time.monotonic(), status)))
         time.sleep(0.02)
+    seen.probed.append(exec_probe.main(probe))
     for thread in asking:
         thread.join(PATIENCE_SECONDS)
     seen.exit_code = server.exit_code()
@@ -209,6 +214,10 @@ def test_every_worker_says_so(seen: Seen) -> None:
     assert set(late) == {503}
 
 
+def test_the_probe_of_the_command_line_hears_of_it(seen: Seen) -> None:
+    assert seen.probed == [0, 1]
+
+
 def test_what_is_in_flight_is_answered(seen: Seen) -> None:
     assert seen.in_flight == [200, 200]
 
@@ -251,6 +260,19 @@ def test_workers_come_and_go_while_it_drains(tmp_path: Path) -> None:
         server.send(signal.SIGTERM)
         assert server.exit_code() == 0
         assert server.log.read_text().count("Draining") == 1
+
+
+def test_a_signal_for_the_whole_process_group_loses_nothing(tmp_path: Path) -> None:
+    """As systemd, honcho and dumb-init send it: the workers stop too, and others drain in their place."""
+    with serving(tmp_path, "--workers", "2") as server:
+        first = server.wait_for_workers(2)
+        os.killpg(server.process.pid, signal.SIGTERM)
+        answers = [server.get("/") for _ in range(50)]
+        assert {status for status, _ in answers} == {200}
+        server.wait_for_workers(2, "/ready", without=frozenset(first))
+        assert server.get("/ready")[0] == 503
+        server.send(signal.SIGTERM)
+        assert server.exit_code() == 0
 
 
 def test_a_hung_worker_is_replaced_while_it_drains(tmp_path: Path) -> None:
