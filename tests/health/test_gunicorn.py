@@ -462,7 +462,7 @@ def test_what_is_no_time_is_told_when_it_starts(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setenv("HEALTH_DRAIN_SECONDS", written)
     with pytest.raises(HealthError, match=f"HEALTH_DRAIN_SECONDS must be a number of seconds.*{written}"):
         drain_before_stopping()
-    assert drain_before_stopping(seconds=1), "and is not asked where the configuration says it"
+    drain_before_stopping(seconds=1)  # not asked where the configuration says it
 
 
 def test_seconds_in_the_configuration_must_be_some_too() -> None:
@@ -484,8 +484,8 @@ def test_gunicorns_arbiter_still_has_what_is_used_and_replaced() -> None:
         assert f"self.{name} = " in arbiter_source(), f"{text} its arbiter keeps no {name} any more."
     dispatch = 'getattr(self, "handle_%s" % signame'
     assert dispatch in arbiter_source(), f"{text} its main loop no longer calls handle_<name> for a signal it has got."
-    name = RealArbiter.SIG_NAMES.get(signal.SIGALRM)
-    assert name == "alrm", f"{text} it calls SIGALRM {name!r}, so that handle_alrm is never called."
+    alarm = RealArbiter.SIG_NAMES.get(signal.SIGALRM)
+    assert alarm == "alrm", f"{text} it calls SIGALRM {alarm!r}, so that handle_alrm is never called."
     assert not hasattr(arbiter, "handle_alrm"), f"{text} it handles SIGALRM itself now."
     assert signal.SIGALRM not in RealArbiter.SIGNALS, f"{text} it listens to SIGALRM itself now."
     assert "self.cfg.on_starting(self)" in arbiter_source(), f"{text} on_starting is not given the arbiter any more."
