@@ -37,7 +37,7 @@ DRAIN_SECONDS = 4.0
 NEVER_BY_ITSELF = 300.0
 """A drain that the test ends."""
 NOT_READY_SECONDS = 2.0
-"""The goal is 0.2 (and is met in 0.01 on an idle machine); a busy one must not fail the test for it."""
+"""The goal is 0.2, and 0.003 to 0.019 is what was measured; a busy machine must not fail the test for it."""
 
 
 @dataclass
