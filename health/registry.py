@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, ClassVar
 
 from django.utils.module_loading import import_string
@@ -59,6 +60,14 @@ def make_checks(name: str, options: Mapping[str, Any]) -> list[Check]:
     if not (isinstance(kind, type) and issubclass(kind, Check)):
         raise CheckSettingError(name, f"{path} is no subclass of health.Check")
     try:
-        return kind.expand(name, rest)
+        made = kind.expand(name, rest)
     except (TypeError, ValueError) as error:
         raise CheckSettingError(name, f"{path} does not take these options: {error}") from error
+    if not all(_is_positive(check.deadline_seconds) and _is_positive(check.fresh_seconds) for check in made):
+        raise CheckSettingError(name, "deadline_seconds and fresh_seconds are numbers above 0")
+    return made
+
+
+def _is_positive(value: object) -> bool:
+    """With anything else every probe would fail, of whatever component."""
+    return isinstance(value, int | float) and isfinite(value) and value > 0

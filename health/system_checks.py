@@ -1,12 +1,234 @@
-"""Finds settings that cannot be meant, before the first probe does."""
+"""Finds settings that cannot be meant, before the first probe does.
+
+No check asks a database or Redis; one looks whether a folder is there.
+
+docs/reference/health.md lists the ids; none ever changes its meaning.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
+from django.conf import settings
+from django.core import checks
 from django.core.checks import CheckMessage
+from django.utils.module_loading import import_string
+
+from health.base import Check
+from health.conf import HealthSettings, as_written, conf
+from health.errors import CheckSettingError
+from health.middleware import HealthMiddleware
+from health.registry import make_checks
+
+READINESS_SECONDS = 5.0
+STARTUP_SECONDS = 30.0
+"""The timeouts of the probes in the deployment that docs/ describes."""
+_MOST_DRAIN_SECONDS = 25  # of the 30 s that a pod is given by default, the rest is for requests under way
+_LEAST_TOKEN_LENGTH = 16
+_ALIKE = 0.6  # of 1
+_NAMES = {f"HEALTH_{name.upper()}": name for name, value in vars(HealthSettings).items() if isinstance(value, property)}
 
 
 def check_settings(**_: Any) -> list[CheckMessage]:
     """All that is wrong anywhere."""
-    return []
+    unreadable = list(_unreadable())
+    if unreadable:
+        return unreadable
+    return [
+        *_unknown_names(),
+        *_middleware(),
+        *_aliases(),
+        *_checks(),
+        *_drain(),
+        *_token(),
+        *_networks(),
+        *_disk(),
+    ]
+
+
+def _unreadable() -> Iterator[CheckMessage]:
+    for setting, name in _NAMES.items():
+        try:
+            getattr(as_written, name)
+        except Exception as error:  # noqa: BLE001 - a setting may be any object, and its conversion raise anything
+            # what is raised about the token may quote it
+            reason = type(error).__name__ if name == "token" and not isinstance(error, TypeError) else error
+            yield checks.Error(
+                f"{setting} cannot be used, so that its default holds: {reason}.",
+                hint="docs/reference/health.md shows what each setting is.",
+                id="health.E001",
+            )
+
+
+def _unknown_names() -> Iterator[CheckMessage]:
+    for setting in dir(settings):
+        if setting.startswith("HEALTH_") and setting not in _NAMES:
+            meant = get_close_matches(setting, _NAMES, n=1, cutoff=_ALIKE)
+            yield checks.Warning(
+                f"{setting} is no setting of this app and has no effect.",
+                hint=f"Did you mean {meant[0]}?" if meant else f"There are {', '.join(_NAMES)}.",
+                id="health.W003",
+            )
+
+
+def _middleware() -> Iterator[CheckMessage]:
+    ours = [place for place, path in enumerate(settings.MIDDLEWARE) if _is_ours(path)]
+    if not ours:
+        yield checks.Warning(
+            "HealthMiddleware is not in MIDDLEWARE: probes meet ALLOWED_HOSTS, redirects, sessions and limits, or no "
+            "answer at all.",
+            hint="Put health.middleware.HealthMiddleware first. If health.urls alone is meant, silence this check in "
+            "SILENCED_SYSTEM_CHECKS.",
+            id="health.W001",
+        )
+    elif ours[0] > 0:
+        yield checks.Warning(
+            f"HealthMiddleware stands behind {settings.MIDDLEWARE[0]}, which may refuse a probe, redirect it, or wait "
+            "for what is down.",
+            hint="Put health.middleware.HealthMiddleware first in MIDDLEWARE.",
+            id="health.W002",
+        )
+
+
+def _is_ours(path: str) -> bool:
+    try:
+        found = import_string(path)
+    except ImportError:  # which is for Django to tell
+        return False
+    return isinstance(found, type) and issubclass(found, HealthMiddleware)
+
+
+def _aliases() -> Iterator[CheckMessage]:
+    for alias in conf.databases:
+        if alias not in settings.DATABASES:
+            yield checks.Error(
+                f"HEALTH_DATABASES names the database “{alias}”, which DATABASES has not.",
+                hint=f"Databases are {', '.join(settings.DATABASES)}.",
+                id="health.E005",
+            )
+    if conf.cache not in settings.CACHES:
+        yield checks.Error(
+            f"HEALTH_CACHE names the cache “{conf.cache}”, which CACHES has not.",
+            hint=f"Caches are {', '.join(settings.CACHES)}.",
+            id="health.E005",
+        )
+
+
+def _checks() -> Iterator[CheckMessage]:
+    written = getattr(settings, "HEALTH_CHECKS", None) or {}
+    has_wrong_alias = bool(list(_aliases()))
+    for name, options in conf.checks.items():
+        try:
+            made = make_checks(name, options)
+        except CheckSettingError as error:
+            if not (has_wrong_alias and name not in written):  # which is what is wrong then, and was told
+                yield checks.Error(
+                    f"{error}.",
+                    hint="Write {'check': 'dotted.path.of.a.Check'} and its options, or None to leave a default one "
+                    "out. Until then the component is unhealthy.",
+                    id="health.E002",
+                )
+            continue
+        if not made and name in written:
+            yield checks.Warning(
+                f"HEALTH_CHECKS[{name!r}] asks for a check, but there is nothing for it to look at, so that the "
+                "component is absent.",
+                hint="For Redis: let HEALTH_CACHE name a cache whose backend is Redis. Or leave the entry out.",
+                id="health.W004",
+            )
+        yield from _deadlines(made)
+        if name in written:
+            yield from _thresholds(options, made)
+
+
+def _deadlines(made: list[Check]) -> Iterator[CheckMessage]:
+    for check in made:
+        budget = STARTUP_SECONDS if check.startup_only else READINESS_SECONDS
+        probe = "startup" if check.startup_only else "readiness"
+        if check.deadline_seconds >= budget:
+            yield checks.Error(
+                f"The deadline of {check.name} is {check.deadline_seconds:g} s, but the {probe} probe waits for less "
+                f"than {budget:g} s: no answer would come in time.",
+                hint=f"Let its deadline_seconds in HEALTH_CHECKS be less than {budget:g}.",
+                id="health.E003",
+            )
+        if check.deadline_seconds >= conf.server_timeout_seconds:
+            yield checks.Error(
+                f"The deadline of {check.name} is {check.deadline_seconds:g} s, but the server kills a worker that "
+                f"does not answer within {conf.server_timeout_seconds:g} s (HEALTH_SERVER_TIMEOUT_SECONDS).",
+                hint="Let its deadline_seconds in HEALTH_CHECKS be less than that.",
+                id="health.E004",
+            )
+
+
+def _thresholds(options: Mapping[str, Any], made: list[Check]) -> Iterator[CheckMessage]:
+    slow_seconds = options.get("slow_seconds")
+    for check in made:
+        if isinstance(slow_seconds, int | float) and slow_seconds >= check.deadline_seconds:
+            yield checks.Warning(
+                f"{check.name} is slow above {slow_seconds:g} s, but is waited for no longer than "
+                f"{check.deadline_seconds:g} s: it would be late before it is slow.",
+                hint="In HEALTH_CHECKS let its slow_seconds be less than its deadline_seconds.",
+                id="health.W005",
+            )
+
+
+def _drain() -> Iterator[CheckMessage]:
+    if conf.drain_seconds > _MOST_DRAIN_SECONDS:
+        yield checks.Warning(
+            f"HEALTH_DRAIN_SECONDS is {conf.drain_seconds:g}: a pod is killed 30 s after it was told to stop, and "
+            "little is left for requests under way.",
+            hint=f"Let it be at most {_MOST_DRAIN_SECONDS}, or raise the pod's terminationGracePeriodSeconds and "
+            "silence this check in SILENCED_SYSTEM_CHECKS.",
+            id="health.W006",
+        )
+
+
+def _token() -> Iterator[CheckMessage]:
+    token = conf.token
+    if token and len(token) < _LEAST_TOKEN_LENGTH:
+        yield checks.Warning(
+            f"HEALTH_TOKEN has {len(token)} characters only, and may be guessed.",
+            hint="python -c 'import secrets; print(secrets.token_urlsafe(32))'",
+            id="health.W007",
+        )
+    if token != token.strip() or not token.isprintable():
+        yield checks.Warning(
+            "HEALTH_TOKEN begins or ends with a blank, or holds a control character: no header can say it.",
+            hint="Take the line's end away that came with it out of a file.",
+            id="health.W008",
+        )
+
+
+def _networks() -> Iterator[CheckMessage]:
+    for network in conf.detail_networks:
+        if network.prefixlen == 0:
+            yield checks.Warning(
+                f"HEALTH_DETAIL_NETWORKS shows details to everybody who reaches this server directly ({network}).",
+                hint="Name only the networks of those who may see them.",
+                id="health.W009",
+            )
+
+
+def _disk() -> Iterator[CheckMessage]:
+    if "disk" not in conf.checks:
+        return
+    path = Path(conf.disk_path)
+    try:
+        is_root = path.samefile("/")
+    except (OSError, ValueError):  # ValueError: a null in it
+        yield checks.Warning(
+            f"There is no {path} that could be looked at (HEALTH_DISK_PATH): the component disk will be unhealthy.",
+            hint="Make it, or set HEALTH_DISK_PATH to the folder to which the project writes.",
+            id="health.W010",
+        )
+        return
+    if is_root:
+        yield checks.Warning(
+            "HEALTH_DISK_PATH is “/”: in a container that is the node's disk, on which the project does not write.",
+            hint="Set it to the folder to which the project writes.",
+            id="health.W011",
+        )

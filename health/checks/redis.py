@@ -144,11 +144,12 @@ def _pool(alias: str, server: int) -> ConnectionPool:
     """As the cache would make it for itself, which connects to nothing. Nor does making the cache."""
     cache: Any = caches.create_connection(alias)
     if isinstance(cache, DjangoRedisCache):
-        client: Any = cache._cache  # noqa: SLF001 - there are no public names for these
-        pool: ConnectionPool = client._pool_class.from_url(client._servers[server], **client._pool_options)  # noqa: SLF001
+        client: Any = cache._cache  # noqa: SLF001 - there is no public name for it
+        options: dict[str, Any] = client._pool_options  # noqa: SLF001 - nor for this
+        pool: ConnectionPool = client._pool_class.from_url(client._servers[server], **options)  # noqa: SLF001 - nor these
         return pool
     factory = cache.client.connection_factory
-    params = factory.make_connection_params(cache.client._server[server])  # noqa: SLF001 - nor for this
+    params = factory.make_connection_params(cache.client._server[server])  # noqa: SLF001 - nor here
     made: ConnectionPool = factory.get_connection_pool(params)
     return made
 

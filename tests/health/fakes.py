@@ -19,7 +19,7 @@ class Says(Check):
     """Finds ``status``, at once."""
 
     status: str = "healthy"
-    deadline_seconds: float = 5.0
+    deadline_seconds: float = 4.0
 
     messages: ClassVar[Mapping[str, str]] = {"said": "It was told to say so."}
 

@@ -24,7 +24,12 @@ def add_database(monkeypatch: pytest.MonkeyPatch, django_db_blocker: DjangoDbBlo
     """Adds a database to DATABASES for the test, and says its alias."""
 
     def add(url: str, alias: str = "other", **settings: Any) -> str:
-        entry: dict[str, Any] = {**connections.settings["default"], **dj_database_url.parse(url), **settings}
+        entry: dict[str, Any] = {
+            **connections.settings["default"],
+            "OPTIONS": {},
+            **dj_database_url.parse(url),
+            **settings,
+        }
         monkeypatch.setitem(connections.settings, alias, entry)
         return alias
 

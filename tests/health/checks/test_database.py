@@ -241,7 +241,7 @@ def test_an_interruption_while_connecting_ends_the_run_once_it_is_connected(
         begin()
         check.interrupt()
 
-    check._own._line.begin = begin_and_be_cut  # type: ignore[method-assign]
+    check._own._line.begin = begin_and_be_cut  # type: ignore[method-assign]  # to act at that very moment
     with pytest.raises(OperationalError):
         check.run()
     until(lambda: not postgresql.backends())

@@ -120,7 +120,7 @@ def test_a_run_on_a_frozen_line_fails_when_interrupted(
             greet(fileno)
             link.flows.clear()
 
-        made._own[0]._line.hold = hold_and_freeze  # type: ignore[method-assign]
+        made._own[0]._line.hold = hold_and_freeze  # type: ignore[method-assign]  # to act at that very moment
         outcome = in_background(made.run)
         until(lambda: not link.flows.is_set())
         time.sleep(0.2)
