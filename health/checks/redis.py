@@ -21,6 +21,9 @@ if TYPE_CHECKING:  # a project may have this app and not the client library
     from redis import ConnectionPool
     from redis.connection import AbstractConnection
 
+# The client's own timeouts end a run between its deadline, at which the engine calls it late, and the interruption at
+# twice that. At the deadline itself the two would race, and a run that is not late has the next probe wait for it again.
+_PATIENCE_FACTOR = 1.5
 _NOT_OURS = ("retry", "maint_notifications_", "maintenance_", "orig_", "oss_cluster_")
 
 
@@ -114,7 +117,7 @@ class RedisCheck(Check):
             raise
 
     def _connected(self) -> AbstractConnection:
-        pool = _copy(_pool(self.alias, self.server), self.deadline_seconds)
+        pool = _copy(_pool(self.alias, self.server), self.deadline_seconds * _PATIENCE_FACTOR)
         greet = pool.connection_kwargs.get("redis_connect_func")
 
         def hold_and_greet(connection: Any) -> None:
