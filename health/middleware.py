@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
@@ -10,6 +11,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from health.conf import conf
+from health.engine import get_engine
 from health.views import aanswer, answer
 
 
@@ -24,6 +26,8 @@ class HealthMiddleware:
         self.is_async = iscoroutinefunction(get_response)
         if self.is_async:
             markcoroutinefunction(self)
+        with suppress(Exception):  # whatever is wrong, the first probe tells
+            get_engine()  # loads drivers now, while the server starts; no thread and no connection yet
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         if self.is_async:

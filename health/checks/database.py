@@ -11,7 +11,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from health.base import Check, Finding
-from health.checks.connection import OwnConnection, chosen_aliases
+from health.checks.connection import OwnConnection, chosen_aliases, load_driver
 from health.status import HealthStatus
 
 # Each look reads the database's own catalogue: the project's tables may be locked, or not be there yet.
@@ -52,8 +52,12 @@ class DatabaseCheck(Check):
         if "alias" in options:
             if options["alias"] not in connections.settings:
                 raise ValueError(f"there is no database “{options['alias']}” in DATABASES")
+            load_driver(options["alias"])
             return [cls(name=name, **options)]
-        return [cls(name=_name(name, alias), alias=alias, **options) for alias in chosen_aliases()]
+        aliases = chosen_aliases()
+        for alias in aliases:
+            load_driver(alias)
+        return [cls(name=_name(name, alias), alias=alias, **options) for alias in aliases]
 
     def run(self) -> Finding:
         began_at = time.monotonic()

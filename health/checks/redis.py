@@ -5,7 +5,9 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.core.cache import caches
@@ -22,7 +24,7 @@ if TYPE_CHECKING:  # a project may have this app and not the client library
     from redis.connection import AbstractConnection
 
 # The client's own timeouts end a run between its deadline, at which the engine calls it late, and the interruption at
-# twice that. At the deadline itself the two would race, and a run that is not late has the next probe wait for it again.
+# twice that. At the deadline itself the two would race, and after a run that is not late the next probe waits again.
 _PATIENCE_FACTOR = 1.5
 _NOT_OURS = ("retry", "maint_notifications_", "maintenance_", "orig_", "oss_cluster_")
 
@@ -64,6 +66,8 @@ class RedisCheck(Check):
         alias = options.get("alias", conf.cache)
         if not speaks_redis(cache_class(alias)):
             return []
+        with suppress(ImportError):  # is for the run to tell
+            import_module("redis")  # now, and not in the first run's time
         if "server" in options:
             return [cls(name=name, **{**options, "alias": alias})]
         return [

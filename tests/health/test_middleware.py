@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from typing import Any, NoReturn
 
 import pytest
@@ -188,6 +190,34 @@ def test_a_probe_on_an_event_loop_goes_through_no_thread_of_the_loops(
         return [(await handler.get_response_async(request)).status_code for request in requests]
 
     assert asyncio.run(ask_all()) == [200] * 5
+
+
+def test_the_drivers_are_there_before_the_first_probe() -> None:
+    """Loading them takes most of a second on a scarce processor; within the first run's time that is a false 503."""
+    code = """
+import sys, threading
+from django.conf import settings
+settings.configure(
+    INSTALLED_APPS=["health"],
+    MIDDLEWARE=["health.middleware.HealthMiddleware"],
+    DATABASES={"default": {"ENGINE": "django.db.backends.postgresql", "NAME": "none", "HOST": "127.0.0.1"}},
+    CACHES={"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://127.0.0.1:9"}},
+)
+from django.core.wsgi import get_wsgi_application
+get_wsgi_application()
+assert {"psycopg", "redis"} <= set(sys.modules)
+assert threading.active_count() == 1
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_a_project_is_served_although_its_checks_cannot_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> NoReturn:
+        raise RuntimeError("a check's module does not load")
+
+    monkeypatch.setattr("health.middleware.get_engine", fail)
+    project = HttpResponse("project")
+    assert HealthMiddleware(lambda _: project)(RequestFactory().get("/")) is project
 
 
 def test_it_is_as_its_surroundings_are(monkeypatch: pytest.MonkeyPatch) -> None:
