@@ -197,7 +197,7 @@ def _run(python: Path, folder: Path, script: str, paths: Sequence[str], out: Pat
     with tempfile.TemporaryFile("w+") as said:
         process = subprocess.Popen(
             [python, folder / f"bench_{script}.py", *paths],
-            cwd=out, env=environment | extra, stdout=said, stderr=said, start_new_session=True,
+            cwd=out, env={**environment, **extra}, stdout=said, stderr=said, start_new_session=True,
         )  # fmt: skip
         try:
             code = process.wait(_MOST_SECONDS)

@@ -51,9 +51,9 @@ django.setup()
 logging.disable(logging.CRITICAL)
 
 from django.core.asgi import get_asgi_application  # noqa: E402 - Django has to be set up before
-from django.core.wsgi import get_wsgi_application  # noqa: E402
+from django.core.wsgi import get_wsgi_application  # noqa: E402 - as above
 
-from health.signals import component_checked, status_changed  # noqa: E402
+from health.signals import component_checked, status_changed  # noqa: E402 - as above
 
 _checked: dict[str, list[float]] = {}
 _changes: list[tuple[float, str, str]] = []

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from math import inf
 
 from tests.benchmarks.comparison.table import Row
 from tests.benchmarks.health.faults import redis_url
@@ -79,7 +80,8 @@ def _outage(
     next_at = began = time.monotonic()
     back_at = 0.0
     was_unhealthy = False
-    while True:
+    seen_at = inf
+    while seen_at == inf:
         if not back_at and time.monotonic() >= began + seconds:
             for link in links:
                 give_back(link)
@@ -89,11 +91,11 @@ def _outage(
             answer = server.get(READY)
             was_unhealthy |= answer.status == 503
             if back_at and answer.at > back_at and answer.status == 200 and answer.told["status"] == "healthy":
-                break
+                seen_at = answer.at + answer.seconds
         if back_at and time.monotonic() > back_at + _PATIENCE_SECONDS:
-            return _Back(float("inf"), float("inf"))
+            return _Back(inf, inf)
         time.sleep(0.01)
     if not was_unhealthy:
         raise RuntimeError("the outage was not noticed at all")
     known_at = max(at for at, _, status in server.insides()["changes"] if status == "healthy")
-    return _Back(answer.at + answer.seconds - back_at, max(0.0, known_at - back_at))
+    return _Back(seen_at - back_at, max(0.0, known_at - back_at))
