@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from django.test import override_settings
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import health
@@ -69,6 +69,7 @@ def test_a_disk_of_which_only_the_reserve_is_left_is_full() -> None:
     assert found(volume(0, blocks=1000, reserved=1000)) == (UNHEALTHY, "free")
 
 
+@settings(deadline=None)
 @given(
     used=st.integers(0, 2**50),
     available=st.integers(0, 2**50),
