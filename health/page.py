@@ -34,7 +34,7 @@ class Page:
 def as_page(response: HealthCheckResponse, *, details: bool) -> Page:
     """Without ``details``, with what anybody may know. ``?verbose`` makes no difference to it."""
     template, policy = _template()
-    return Page(template.render(Context(_context(response, details=details))), policy)
+    return Page(template.render(Context(_context(response, details=details), use_l10n=False)), policy)
 
 
 @cache
