@@ -41,19 +41,20 @@ def life(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lifecycle]:
 
 
 @pytest.fixture(params=["wsgi", "asgi"])
-def ask(request: pytest.FixtureRequest) -> Ask:
+def ask(request: pytest.FixtureRequest) -> Iterator[Ask]:
     """One request through the whole handler."""
 
     def wsgi(path: str = "/health/ready", method: str = "GET", **headers: str) -> HttpResponseBase:
         return Client(raise_request_exception=False).generic(method, path, headers=_named(headers))
 
     def asgi(path: str = "/health/ready", method: str = "GET", **headers: str) -> HttpResponseBase:
-        return asyncio.run(_ask(path, method, headers))
+        return loop.run(_ask(path, method, headers))
 
     async def _ask(path: str, method: str, headers: dict[str, str]) -> HttpResponseBase:
         return await _AsyncClient(raise_request_exception=False).generic(method, path, headers=_named(headers))
 
-    return wsgi if request.param == "wsgi" else asgi
+    with asyncio.Runner() as loop:
+        yield wsgi if request.param == "wsgi" else asgi
 
 
 def _named(headers: dict[str, str]) -> dict[str, str]:
