@@ -28,7 +28,6 @@ STALE_HOURS = 25.0
 class _OperatorsCheck(OrmCheck):
     critical: bool = False
     worst: HealthStatus = HealthStatus.DEGRADED
-    fresh_seconds: float = 15.0  # what it tells of changes in hours, and the answer costs queries
 
 
 @dataclass(kw_only=True)

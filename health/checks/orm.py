@@ -15,10 +15,12 @@ from health.checks.connection import OwnConnection, in_place_of_the_threads
 class OrmCheck(Check):
     """Derive, and write ``look()``: what it asks of the database ``alias`` goes over a connection of the check's own.
 
-    So it is interrupted when it hangs, and leaves no connection behind.
+    So it is interrupted when it hangs, and leaves no connection behind: that one is closed after each run, as such a
+    question is asked seldom (``fresh_seconds``), and every worker would else keep one for each check.
     """
 
     alias: str = DEFAULT_DB_ALIAS
+    fresh_seconds: float = 15.0
 
     def __post_init__(self) -> None:
         self._own = OwnConnection(self.alias)
@@ -28,7 +30,10 @@ class OrmCheck(Check):
         raise NotImplementedError
 
     def run(self) -> Finding:
-        return self._own.run(self._look_on)
+        try:
+            return self._own.run(self._look_on)
+        finally:
+            self._own.close()
 
     def interrupt(self) -> None:
         self._own.interrupt()
