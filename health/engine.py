@@ -38,7 +38,7 @@ class Engine:
     """One for a process (``get_engine``); any thread and task may ask."""
 
     def __init__(self, checks: Iterable[Check]) -> None:
-        self._runners = {check.name: Runner(check, self._notice) for check in checks}
+        self._runners = {check.name: Runner(check, self._notice, self._watch_from) for check in checks}
         self._wake = Condition()
         self._watch: Thread | None = None
         self._due = inf

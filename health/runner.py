@@ -41,6 +41,8 @@ _MESSAGES = {
 
 Notice = Callable[[ComponentHealth, HealthStatus | None, bool], None]
 """Told of a verdict: the component, its status before, and whether that has changed."""
+Wake = Callable[[float], None]
+"""Told when (monotonic) the watch has to tick."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +91,10 @@ class Wait:
 class Runner:
     """Of one check in one process; any thread may call."""
 
-    def __init__(self, check: Check, notice: Notice, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, check: Check, notice: Notice, wake: Wake, clock: Callable[[], float] = monotonic) -> None:
         self.check = check
         self._notice = notice
+        self._wake = wake
         self._clock = clock
         self._lock = Lock()
         self._verdict: Verdict | None = None
@@ -145,11 +148,14 @@ class Runner:
                 if not run.is_interrupted and now >= self._interrupted_at(run):
                     run.is_interrupted = True
                     hung.append(run)
+            if now >= self._disbelieved_at():
+                self._verdict = self._engines_own(
+                    "timed_out", self._runs[-1].began_at, now, is_answer=False, is_late=True
+                )
             if now >= self._retried_at():
                 self._start(now)
             verdict = self._verdict
-            due = min((self._next_of(run) for run in self._runs), default=inf)
-            due = min(due, self._retried_at())
+            due = min([self._disbelieved_at(), self._retried_at(), *(self._next_of(run) for run in self._runs)])
         for run in hung:
             _interrupt(run.check)
         for run in ended:
@@ -186,10 +192,13 @@ class Runner:
             is_kept = self._idle is None and not self._is_stopped
             if is_kept:
                 self._idle = worker
+            due = self._retried_at()
         if not run.is_timed_out:
             run.ended.set_result(None)
         if answer is not None:
             self._tell(answer, before)
+        if due < inf:
+            self._wake(due)
         return is_kept
 
     def retire(self, worker: _Worker) -> bool:
@@ -223,10 +232,8 @@ class Runner:
 
     def _time_out(self, run: Run, now: float) -> None:
         """A component that answers late is slow, and not dead as long as it goes on answering."""
-        last = self._verdict
-        if last is not None and last.is_late and last.is_answer and now - last.reached_at < LATE_BELIEVED_SECONDS:
-            return
-        self._verdict = self._engines_own("timed_out", run.began_at, now, is_answer=False, is_late=True)
+        if self._believed_until() <= now:
+            self._verdict = self._engines_own("timed_out", run.began_at, now, is_answer=False, is_late=True)
 
     def _judge(self, run: Run, found: Finding | Failure, now: float) -> Verdict | None:
         """The verdict that follows; None if a later run has answered, or if it only tells of our own interruption."""
@@ -258,6 +265,18 @@ class Runner:
         if not run.is_timed_out:
             return run.began_at + self.check.deadline_seconds
         return inf if run.is_interrupted else self._interrupted_at(run)
+
+    def _believed_until(self) -> float:
+        """How long a late answer stands although the next run is late too."""
+        verdict = self._verdict
+        if verdict is None or not (verdict.is_late and verdict.is_answer):
+            return -inf
+        return verdict.reached_at + LATE_BELIEVED_SECONDS
+
+    def _disbelieved_at(self) -> float:
+        """When a late answer has to give way to a run that has been hung since."""
+        until = self._believed_until()
+        return until if until > -inf and any(run.is_timed_out for run in self._runs) else inf
 
     def _retried_at(self) -> float:
         """When the watch itself starts the next run, if no question does."""

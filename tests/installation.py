@@ -37,6 +37,7 @@ class Installation:
             "DATABASE_URL": self.database_url,
             "HARVESTER_ALLOWED_PRIVATE_HOSTS": "127.0.0.1",
             "LOG_LEVEL": "ERROR",
+            "HEALTH_DRAIN_SECONDS": "0",  # nobody sends requests to a server that a test has ended
             **self.extra,
         }
 

@@ -18,7 +18,7 @@ import pytest
 
 from tests import services
 from tests.ratelimit.identity.peer import Peer
-from tests.ratelimit.identity.relay import relay
+from tests.relay import relay
 from tests.services import redis_process
 
 SEEN_SECONDS = 5.0

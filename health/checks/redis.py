@@ -1,0 +1,199 @@
+"""Whether a cache's Redis answers, and how fast."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.core.cache import caches
+from django.core.cache.backends.redis import RedisCache as DjangoRedisCache
+
+from health.base import Check, Finding
+from health.checks.cache import cache_class, cache_locations
+from health.checks.line import Line
+from health.conf import conf
+from health.status import HealthStatus
+
+if TYPE_CHECKING:  # a project may have this app and not the client library
+    from redis import ConnectionPool
+    from redis.connection import AbstractConnection
+
+_NOT_OURS = ("retry", "maint_notifications_", "maintenance_", "orig_", "oss_cluster_")
+
+
+@dataclass(kw_only=True)
+class RedisCheck(Check):
+    """Pings a server of the cache ``alias``, on a connection of its own that nothing stands in for when it is down.
+
+    ``server`` is which of those that LOCATION lists. Of a Sentinel's service it is the one that is in charge. Of a
+    Cluster it is the node that LOCATION names. Slow above ``slow_seconds``.
+    """
+
+    critical: bool = False
+    deadline_seconds: float = 0.5
+    worst: HealthStatus = field(default=HealthStatus.DEGRADED, repr=False)
+    alias: str = field(default_factory=lambda: conf.cache)
+    server: int = 0
+    slow_seconds: float = 0.5
+
+    messages: ClassVar[Mapping[str, str]] = {
+        "answers": "Answered in {milliseconds:.0f} ms.",
+        "slow": "Answered in {milliseconds:.0f} ms, which is slow.",
+        "timed_out": "It does not answer in time.",
+        "refused": "It refuses the connection.",
+        "unknown_host": "Its host's name is not known.",
+        "credentials": "It refuses the credentials.",
+        "loading": "It is still loading its data.",
+        "busy": "It is busy with a script.",
+        "failed": "It cannot be used.",
+    }
+
+    def __post_init__(self) -> None:
+        self._line = Line()
+        self._connection: AbstractConnection | None = None
+
+    @classmethod
+    def expand(cls, name: str, options: Mapping[str, Any]) -> list[Check]:
+        """One for every server of the cache (HEALTH_CACHE, or the options'); none where that is not Redis."""
+        alias = options.get("alias", conf.cache)
+        if not speaks_redis(cache_class(alias)):
+            return []
+        if "server" in options:
+            return [cls(name=name, **{**options, "alias": alias})]
+        return [
+            cls(name=f"{name}-{server + 1}" if server else name, **{**options, "alias": alias, "server": server})
+            for server in range(len(cache_locations(alias)))
+        ]
+
+    def run(self) -> Finding:
+        from redis.exceptions import RedisError
+
+        self._line.begin()
+        began_at = time.monotonic()
+        try:
+            self._ping()
+        except (RedisError, OSError) as error:
+            return self.found(HealthStatus.DEGRADED, "timed_out" if self._line.was_cut else _code(error))
+        seconds = time.monotonic() - began_at
+        status, code = (
+            (HealthStatus.HEALTHY, "answers") if seconds <= self.slow_seconds else (HealthStatus.DEGRADED, "slow")
+        )
+        return self.found(status, code, milliseconds=seconds * 1000)
+
+    def interrupt(self) -> None:
+        self._line.cut()
+
+    def close(self) -> None:
+        connection, self._connection = self._connection, None
+        self._line.let_go()
+        if connection is not None:
+            connection.disconnect()
+
+    def _ping(self) -> None:
+        """A connection that was good once may have been closed meanwhile: then it is tried once more on a new one."""
+        from redis.exceptions import ConnectionError as ServerGoneError
+
+        was_kept = self._connection is not None
+        try:
+            self._ping_once()
+        except ServerGoneError:
+            if not was_kept or self._line.was_cut:
+                raise
+            self._ping_once()
+
+    def _ping_once(self) -> None:
+        try:
+            connection = self._connection or self._connected()
+            connection.send_command("PING", check_health=False)
+            connection.read_response()
+        except BaseException:
+            self.close()
+            raise
+
+    def _connected(self) -> AbstractConnection:
+        pool = _copy(_pool(self.alias, self.server), self.deadline_seconds)
+        greet = pool.connection_kwargs.get("redis_connect_func")
+
+        def hold_and_greet(connection: Any) -> None:
+            self._line.hold(connection._sock.fileno())  # noqa: SLF001 - before the greeting, which may hang too
+            if greet is None:
+                connection.on_connect()
+            else:
+                greet(connection)
+
+        settings = {**pool.connection_kwargs, "redis_connect_func": hold_and_greet}
+        connection: AbstractConnection = pool.connection_class(**settings)
+        self._connection = connection
+        try:
+            connection.connect()
+            return connection
+        finally:
+            for sentinel in getattr(getattr(pool, "sentinel_manager", None), "sentinels", ()):
+                sentinel.connection_pool.disconnect()
+
+
+def speaks_redis(kind: type) -> bool:
+    """Whether this class of caches is one whose servers can be pinged."""
+    return issubclass(kind, DjangoRedisCache) or any(one.__module__ == "django_redis.cache" for one in kind.__mro__)
+
+
+def _pool(alias: str, server: int) -> ConnectionPool:
+    """As the cache would make it for itself, which connects to nothing. Nor does making the cache."""
+    cache: Any = caches.create_connection(alias)
+    if isinstance(cache, DjangoRedisCache):
+        client: Any = cache._cache  # noqa: SLF001 - there is no public name for it
+        options: dict[str, Any] = client._pool_options  # noqa: SLF001 - nor for this
+        pool: ConnectionPool = client._pool_class.from_url(client._servers[server], **options)  # noqa: SLF001 - nor these
+        return pool
+    factory = cache.client.connection_factory
+    params = factory.make_connection_params(cache.client._server[server])  # noqa: SLF001 - nor here
+    made: ConnectionPool = factory.get_connection_pool(params)
+    return made
+
+
+def _copy(pool: ConnectionPool, timeout_seconds: float) -> ConnectionPool:
+    """With our timeouts and without any retry; of a Sentinel's, the clients of the Sentinels too."""
+    from redis import ConnectionPool, Redis
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+    from redis.sentinel import Sentinel, SentinelConnectionPool
+
+    settings: dict[str, Any] = {
+        **{name: value for name, value in pool.connection_kwargs.items() if not name.startswith(_NOT_OURS)},
+        "socket_timeout": timeout_seconds,
+        "socket_connect_timeout": timeout_seconds,
+        "retry": Retry(NoBackoff(), 0),
+        "health_check_interval": 0,
+    }
+    if not isinstance(pool, SentinelConnectionPool):
+        return ConnectionPool(connection_class=pool.connection_class, **settings)
+    settings.pop("connection_pool")  # the pool's own proxy; the copy makes its own
+    theirs = pool.sentinel_manager
+    manager = Sentinel([], min_other_sentinels=theirs.min_other_sentinels)
+    manager.sentinels = [
+        Redis(connection_pool=_copy(sentinel.connection_pool, timeout_seconds)) for sentinel in theirs.sentinels
+    ]
+    return SentinelConnectionPool(
+        pool.service_name, manager, connection_class=pool.connection_class, is_master=pool.is_master, **settings
+    )
+
+
+def _code(error: Exception) -> str:
+    """The first that fits."""
+    from redis import exceptions
+
+    cause = error.__context__ if isinstance(error, exceptions.ConnectionError) else None  # wrapped by the library
+    kinds: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
+        ((exceptions.AuthenticationError, exceptions.AuthorizationError, exceptions.NoPermissionError), "credentials"),
+        ((exceptions.BusyLoadingError,), "loading"),
+        ((exceptions.TimeoutError, TimeoutError), "timed_out"),
+        ((ConnectionRefusedError,), "refused"),
+        ((socket.gaierror,), "unknown_host"),
+    )
+    for types, code in kinds:
+        if isinstance(error, types) or isinstance(cause, types):
+            return code
+    return "busy" if str(error).startswith("BUSY ") else "failed"
