@@ -30,8 +30,10 @@ class _AsyncClient(AsyncClient):
 
 
 @pytest.fixture
-def life(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lifecycle]:
-    """One that has neither started nor is draining; nothing of the engine's is left behind."""
+def life(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lifecycle]:
+    """Of a process that has neither started nor is draining; nothing of the engine's is left behind."""
+    settings.MIDDLEWARE = ["health.middleware.HealthMiddleware"]
+    settings.ROOT_URLCONF = "tests.health.urls"
     fresh = Lifecycle()
     monkeypatch.setattr(module, "lifecycle", fresh)
     monkeypatch.setattr("health.probes.lifecycle", fresh)

@@ -77,7 +77,12 @@ class Planted(Check):
         if self.way == "exits":
             raise SystemExit(EVERYTHING)
         if self.way.startswith("rubbish"):
-            rubbish: Any = {"rubbish text": EVERYTHING, "rubbish mapping": PLANTED}[self.way]
+            rubbish: Any = {
+                "rubbish text": EVERYTHING,
+                "rubbish mapping": PLANTED,
+                "rubbish status": Finding(EVERYTHING, "x", "x"),  # type: ignore[arg-type]  # as any project may
+                "rubbish message": Finding(HealthStatus.HEALTHY, "x", PLANTED),  # type: ignore[arg-type]  # as above
+            }[self.way]
             return rubbish  # type: ignore[no-any-return]  # which is the point
         fail()
 
@@ -98,7 +103,8 @@ class Unmakable(Planted):
 WAYS: dict[str, Any] = {
     way: {"check": path_of(Planted), "way": way}
     for way in (
-        "well", "raises", "hangs", "late", "exits", "rubbish text", "rubbish mapping", "unlisted message",
+        "well", "raises", "hangs", "late", "exits", "rubbish text", "rubbish mapping", "rubbish status",
+        "rubbish message", "unlisted message",
         "missing fact",
     )
 } | {
