@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from harvester.config.env import Environment
 from health.gunicorn import drain_before_stopping
 
 wsgi_app = "harvester.config.wsgi:application"
@@ -21,7 +22,7 @@ max_requests_jitter = 1_000
 timeout = 30
 # Told to stop, it goes on serving for HEALTH_DRAIN_SECONDS (10) while it says that it is not ready, and then finishes
 # what is in flight: together less than the 30 s after which Kubernetes kills it.
-on_starting = drain_before_stopping()
+on_starting = drain_before_stopping(seconds=Environment.of_process().integer("HEALTH_DRAIN_SECONDS"))
 graceful_timeout = 15
 keepalive = 5
 # Heartbeats of workers belong into memory, not on a slow disk; where there is no such place (macOS) gunicorn finds one.

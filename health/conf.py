@@ -107,7 +107,7 @@ class _SafeSettings(HealthSettings):
         except Exception:  # noqa: BLE001 - a setting may be any object, and its conversion raise anything
             if name not in self._told:
                 self._told.add(name)
-                logger.error("%s cannot be used, so that its default holds: see `manage.py check`.", name)  # noqa: TRY400
+                logger.error("%s cannot be used, its default holds: see `manage.py check`.", name)  # noqa: TRY400 - no trace
             return understand(default)
 
     def forget(self) -> None:

@@ -34,7 +34,7 @@ class Page:
 def as_page(response: HealthCheckResponse, *, details: bool) -> Page:
     """Without ``details``, with what anybody may know. ``?verbose`` makes no difference to it."""
     template, policy = _template()
-    return Page(template.render(Context(_context(response, details=details))), policy)
+    return Page(template.render(Context(_context(response, details=details), use_l10n=False)), policy)
 
 
 @cache
@@ -83,16 +83,19 @@ def _row(component: ComponentHealth, *, details: bool) -> dict[str, Any]:
 
 
 def _sentence(response: HealthCheckResponse) -> str:
-    ailing = _listed(one.name for one in response.components if one.status is not HealthStatus.HEALTHY)
     if response.reason == DRAINING:
         return "This process is about to stop: it finishes what it has begun, and takes nothing new."
     if response.reason == STARTING:
-        return f"This process has not started yet. It waits for {ailing}."
-    if ailing and response.status is HealthStatus.DEGRADED:
-        return f"Traffic may come, but not all is well: {ailing}."
-    if ailing:
-        return f"No traffic may come, because of {ailing}."
+        return f"This process has not started yet: it waits for {_those(response, HealthStatus.UNHEALTHY)}."
+    if response.status is HealthStatus.UNHEALTHY:  # which of them are critical is a detail
+        return f"Not working: {_those(response, HealthStatus.UNHEALTHY)}."
+    if response.status is HealthStatus.DEGRADED:
+        return f"It works, but not all is well: {_those(response, HealthStatus.DEGRADED, HealthStatus.UNHEALTHY)}."
     return "All that was looked at is well." if response.components else "This process responds."
+
+
+def _those(response: HealthCheckResponse, *statuses: HealthStatus) -> str:
+    return _listed(one.name for one in response.components if one.status in statuses)
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -63,11 +63,20 @@ def make_checks(name: str, options: Mapping[str, Any]) -> list[Check]:
         made = kind.expand(name, rest)
     except (TypeError, ValueError) as error:
         raise CheckSettingError(name, f"{path} does not take these options: {error}") from error
-    if not all(_is_positive(check.deadline_seconds) and _is_positive(check.fresh_seconds) for check in made):
-        raise CheckSettingError(name, "deadline_seconds and fresh_seconds are numbers above 0")
+    for check in made:
+        _insist(name, check)
     return made
 
 
+def _insist(name: str, check: Check) -> None:
+    """On what every check has: with anything else the engine would fail, and with it every component's probe."""
+    if not (_is_positive(check.deadline_seconds) and _is_positive(check.fresh_seconds)):
+        raise CheckSettingError(name, "deadline_seconds and fresh_seconds are numbers above 0")
+    if type(check.worst) is not HealthStatus:
+        raise CheckSettingError(name, "worst is one of health.HealthStatus")
+    if {type(check.critical), type(check.startup_only)} != {bool}:
+        raise CheckSettingError(name, "critical and startup_only are True or False")
+
+
 def _is_positive(value: object) -> bool:
-    """With anything else every probe would fail, of whatever component."""
     return isinstance(value, int | float) and isfinite(value) and value > 0

@@ -342,7 +342,10 @@ def _look(check: Check) -> Finding | Failure:
         found: object = check.run()
     except BaseException as error:  # noqa: BLE001 - whatever a check throws, SystemExit too, is what it found
         return Failure(type(error).__name__)  # not the error itself: its frames would keep a connection open
-    return found if isinstance(found, Finding) else Failure("no Finding")
+    if not isinstance(found, Finding):
+        return Failure("no Finding")
+    kinds = [type(found.status), type(found.message)]  # a project's own code may be untyped
+    return found if kinds == [HealthStatus, str] else Failure("no Finding")
 
 
 def _interrupt(check: Check) -> None:

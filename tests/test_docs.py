@@ -15,22 +15,30 @@ from django.conf import settings as project
 from django.core.management import get_commands, load_command_class
 from django.dispatch import Signal
 
+import health
+import health.signals
 import ratelimit
 from harvester.conf import HarvesterSettings
 from harvester.config.env import VARIABLES
 from harvester.models import SourceKind
 from harvester.pipeline.run import STAGES
+from health import Check, ComponentHealth, HealthCheckResponse
+from health.conf import DEFAULT_CHECKS, HealthSettings
+from health.conf import conf as health_conf
 from ratelimit import Decision, RateLimiter, Stats, VerifiedKey, signals
 from ratelimit.conf import DEFAULT_TIERS, RateLimitSettings, conf
 from ratelimit.gate import Passage
 
 HOUSE = Path(__file__).resolve().parent.parent
-PAGES = sorted([*HOUSE.glob("*.md"), HOUSE / "ratelimit" / "README.md", *(HOUSE / "docs").rglob("*.md")])
+APPS = ("ratelimit", "health")
+PAGES = sorted([*HOUSE.glob("*.md"), *(HOUSE / app / "README.md" for app in APPS), *(HOUSE / "docs").rglob("*.md")])
 SETTINGS = (HOUSE / "docs" / "reference" / "settings.md").read_text(encoding="utf-8")
 LIMITS = (HOUSE / "docs" / "reference" / "ratelimit.md").read_text(encoding="utf-8")
+PROBES = (HOUSE / "docs" / "reference" / "health.md").read_text(encoding="utf-8")
+PROBER = [path.read_text(encoding="utf-8") for path in (HOUSE / "health").rglob("*.py")]
 LIMITER = [path.read_text(encoding="utf-8") for path in (HOUSE / "ratelimit").rglob("*.py")]
 COMMANDS = (HOUSE / "docs" / "reference" / "commands.md").read_text(encoding="utf-8")
-OWN_COMMANDS = {name: app for name, app in sorted(get_commands().items()) if app in {"harvester", "ratelimit"}}
+OWN_COMMANDS = {name: app for name, app in sorted(get_commands().items()) if app in {"harvester", *APPS}}
 MAKEFILE = (HOUSE / "Makefile").read_text(encoding="utf-8")
 TARGETS = set(re.findall(r"^([a-z-]+):", MAKEFILE, flags=re.MULTILINE))
 
@@ -99,16 +107,20 @@ def test_every_public_name_of_the_limiter_is_documented_and_no_other() -> None:
 @pytest.mark.parametrize("signal", [name for name, value in vars(signals).items() if isinstance(value, Signal)])
 def test_every_signal_of_the_limiter_is_documented_with_its_arguments(signal: str) -> None:
     row = next(line for line in section("Signals").splitlines() if line.startswith(f"| `{signal}` |"))
-    sent = {
+    sent = arguments_sent(signal, LIMITER)
+    assert sent
+    assert sent <= set(re.findall(r"`(\w+)`", row.split(" | ")[1]))
+
+
+def arguments_sent(signal: str, sources: list[str]) -> set[str | None]:
+    return {
         argument.arg
-        for code in LIMITER
+        for code in sources
         for node in ast.walk(ast.parse(code))
         if isinstance(node, ast.Call) and ast.unparse(node.func) == f"{signal}.send_robust"
         for argument in node.keywords
         if argument.arg != "sender"
     }
-    assert sent
-    assert sent <= set(re.findall(r"`(\w+)`", row.split(" | ")[1]))
 
 
 def test_what_the_limiter_can_do_is_documented() -> None:
@@ -126,8 +138,8 @@ def test_what_views_find_is_documented() -> None:
     assert [field.name for field in fields(VerifiedKey) if f"`{field.name}`" not in told] == []
 
 
-def section(title: str) -> str:
-    return LIMITS.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+def section(title: str, page: str = LIMITS) -> str:
+    return page.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
 
 
 def test_the_limits_that_are_documented_are_the_default_ones() -> None:
@@ -135,6 +147,48 @@ def test_the_limits_that_are_documented_are_the_default_ones() -> None:
     assert {tier: {"limit": int(limit.replace(",", "")), "window_seconds": 60} for tier, limit in documented} == dict(
         DEFAULT_TIERS
     )
+
+
+def test_every_setting_of_the_probes_is_documented_with_its_default_and_no_other(settings: Any) -> None:
+    """Those that follow another setting, or have a table of their own, in words."""
+    for name in [name for name in dir(project) if name.startswith("HEALTH_")]:
+        delattr(settings, name)
+    names = [f"HEALTH_{name.upper()}" for name, value in vars(HealthSettings).items() if isinstance(value, property)]
+    documented = dict(re.findall(r"^\| `(HEALTH_\w+)` \| (.+?) \|", PROBES, flags=re.MULTILINE))
+    assert sorted(names) == sorted(documented)
+    said = {name: default for name, default in documented.items() if name not in {"HEALTH_CHECKS", "HEALTH_DISK_PATH"}}
+    assert said == {name: written(getattr(health_conf, name.removeprefix("HEALTH_").lower())) for name in said}
+
+
+def test_every_system_check_of_the_probes_is_documented_and_no_other() -> None:
+    raised = {name for code in PROBER for name in re.findall(r"\bhealth\.[EIW][0-9]{3}\b", code)}
+    assert sorted(raised) == re.findall(r"^\| `(health\.[EIW][0-9]{3})` \|", PROBES, flags=re.MULTILINE)
+
+
+def test_every_public_name_and_field_of_the_probes_is_documented() -> None:
+    told = section("In code", PROBES)
+    assert [name for name in health.__all__ if f"`{name}" not in told] == []
+    facts = [field.name for kind in (ComponentHealth, HealthCheckResponse) for field in fields(kind)]
+    assert [name for name in facts if f"`{name}`" not in told] == []
+    options = [field.name for field in fields(Check) if field.init and field.name != "name"]
+    assert [name for name in options if f"`{name}`" not in section("Settings", PROBES)] == []
+
+
+def test_every_component_is_documented_here_and_in_the_readme() -> None:
+    readme = (HOUSE / "health" / "README.md").read_text(encoding="utf-8")
+    own = {name for name in project.HEALTH_CHECKS if name not in DEFAULT_CHECKS}
+    assert own
+    told = section("Components", PROBES)
+    assert [name for name in (*DEFAULT_CHECKS, "celery", *own) if f"| `{name}`" not in told] == []
+    assert [name for name in (*DEFAULT_CHECKS, "celery") if f"| `{name}`" not in readme] == []
+
+
+@pytest.mark.parametrize("signal", [name for name, value in vars(health.signals).items() if isinstance(value, Signal)])
+def test_every_signal_of_the_probes_is_documented_with_its_arguments(signal: str) -> None:
+    row = next(line for line in section("Signals", PROBES).splitlines() if line.startswith(f"| `{signal}` |"))
+    sent = arguments_sent(signal, PROBER)
+    assert sent
+    assert sent <= set(re.findall(r"`(\w+)`", row.split(" | ")[1]))
 
 
 @pytest.mark.parametrize("name", OWN_COMMANDS)

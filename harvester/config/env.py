@@ -141,6 +141,25 @@ VARIABLES: tuple[Variable, ...] = (
         "How many processes serve requests. Without Redis, or while it is away, each admits its share of a limit.",
     ),
     Variable(
+        "HEALTH_TOKEN",
+        parsers.text,
+        "",
+        "Whoever sends it as a bearer token sees the details of /health/: at least 16 random characters.",
+        is_secret=True,
+    ),
+    Variable(
+        "HEALTH_DETAIL_NETWORKS",
+        parsers.networks,
+        "",
+        "Networks (10.0.0.0/8) from which those details are seen too, comma-separated; never through a proxy.",
+    ),
+    Variable(
+        "HEALTH_DRAIN_SECONDS",
+        parsers.integer(0, 3_600),
+        "10",
+        "How long the web server goes on serving after SIGTERM while it says that it is not ready. `make run`: 0.",
+    ),
+    Variable(
         "HARVESTER_ALLOWED_PRIVATE_HOSTS",
         parsers.hosts,
         "",

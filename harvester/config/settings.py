@@ -33,6 +33,7 @@ DATA_DIR = (BASE_DIR / environment.text("DATA_DIR")).resolve()
 INSTALLED_APPS = [
     "harvester",
     "ratelimit",
+    "health",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -44,6 +45,7 @@ INSTALLED_APPS = [
     "ninja",  # serves the files of the API's docs page, so that it needs no other host
 ]
 MIDDLEWARE = [
+    "health.middleware.HealthMiddleware",  # in front of hosts, redirects, sessions and limits
     "django_guid.middleware.guid_middleware",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -213,6 +215,19 @@ RATELIMIT_FORWARDED_HEADER = environment.text("RATELIMIT_FORWARDED_HEADER")
 RATELIMIT_EXPECTED_PROCESSES = environment.integer("RATELIMIT_EXPECTED_PROCESSES")
 RATELIMIT_EXEMPT_PATHS = ["/health/*", "/metrics"]
 RATELIMIT_DENIED_VIEW = "harvester.config.error_handlers.too_many_requests"
+
+# --- Probes --------------------------------------------------------------------------------------------------------
+
+HEALTH_DISK_PATH = str(DATA_DIR)
+HEALTH_CHECKS = {
+    "sources": "harvester.health_checks.SourcesCheck",
+    "pipeline": "harvester.health_checks.PipelineCheck",
+    "worker": "harvester.health_checks.WorkerCheck",
+}
+HEALTH_TOKEN = environment.text("HEALTH_TOKEN")
+HEALTH_DETAIL_NETWORKS = environment.names("HEALTH_DETAIL_NETWORKS")
+HEALTH_DRAIN_SECONDS = environment.integer("HEALTH_DRAIN_SECONDS")
+HEALTH_VERSION = VERSION
 
 # --- Words, times, files -------------------------------------------------------------------------------------------
 

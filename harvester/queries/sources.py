@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, TypedDict
 
 from django.db.models import Count, IntegerField, OuterRef, Q, QuerySet, Subquery, Value
@@ -63,3 +64,16 @@ def source_counts() -> SourceCounts:
         failing=Count("pk", filter=Q(consecutive_failures__gt=0) & ~is_paused),
     )
     return SourceCounts(**counts)
+
+
+def sources_failing_since(moment: datetime) -> int:
+    """How many active sources have answered nothing but failures since then, or since they were added before then."""
+    has_not_answered = Q(last_success_at__lt=moment) | Q(last_success_at=None, created_at__lt=moment)
+    failing = Source.objects.filter(state=SourceState.ACTIVE, is_sample=False, consecutive_failures__gt=0)
+    return failing.filter(has_not_answered).count()
+
+
+def oldest_active_source_at() -> datetime | None:
+    """When the first of the sources that are active now was added; None where there is none."""
+    active = Source.objects.filter(state=SourceState.ACTIVE, is_sample=False)
+    return active.order_by("created_at").values_list("created_at", flat=True).first()

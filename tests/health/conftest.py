@@ -30,8 +30,10 @@ class _AsyncClient(AsyncClient):
 
 
 @pytest.fixture
-def life(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lifecycle]:
-    """One that has neither started nor is draining; nothing of the engine's is left behind."""
+def life(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lifecycle]:
+    """Of a process that has neither started nor is draining; nothing of the engine's is left behind."""
+    settings.MIDDLEWARE = ["health.middleware.HealthMiddleware"]
+    settings.ROOT_URLCONF = "tests.health.urls"
     fresh = Lifecycle()
     monkeypatch.setattr(module, "lifecycle", fresh)
     monkeypatch.setattr("health.probes.lifecycle", fresh)
@@ -41,19 +43,20 @@ def life(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lifecycle]:
 
 
 @pytest.fixture(params=["wsgi", "asgi"])
-def ask(request: pytest.FixtureRequest) -> Ask:
+def ask(request: pytest.FixtureRequest) -> Iterator[Ask]:
     """One request through the whole handler."""
 
     def wsgi(path: str = "/health/ready", method: str = "GET", **headers: str) -> HttpResponseBase:
         return Client(raise_request_exception=False).generic(method, path, headers=_named(headers))
 
     def asgi(path: str = "/health/ready", method: str = "GET", **headers: str) -> HttpResponseBase:
-        return asyncio.run(_ask(path, method, headers))
+        return loop.run(_ask(path, method, headers))
 
     async def _ask(path: str, method: str, headers: dict[str, str]) -> HttpResponseBase:
         return await _AsyncClient(raise_request_exception=False).generic(method, path, headers=_named(headers))
 
-    return wsgi if request.param == "wsgi" else asgi
+    with asyncio.Runner() as loop:
+        yield wsgi if request.param == "wsgi" else asgi
 
 
 def _named(headers: dict[str, str]) -> dict[str, str]:

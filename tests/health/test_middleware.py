@@ -156,7 +156,7 @@ def test_a_failing_probe_is_not_logged_as_an_error_of_the_project(
     settings.HEALTH_CHECKS = only(database="unhealthy")
     for _ in range(3):
         assert ask().status_code == 503
-    assert [record.name for record in caplog.records] == ["health.engine"]
+    assert [record for record in caplog.records if record.name.startswith("django")] == []
 
 
 def test_liveness_asks_no_engine_and_no_database(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -105,6 +105,14 @@ def test_e002_a_time_that_is_none(settings: Any, name: str, value: object) -> No
     assert found() == ["E002"]
 
 
+@pytest.mark.parametrize(
+    "options", [{"worst": "degraded"}, {"worst": None}, {"critical": "no"}, {"critical": None}, {"startup_only": 1}]
+)
+def test_e002_what_the_engine_could_not_work_with(settings: Any, options: Any) -> None:
+    settings.HEALTH_CHECKS = only(mine={"check": path_of(Says), **options})
+    assert found() == ["E002"]
+
+
 @pytest.mark.parametrize("name", ["Mine", "my check", "", "a/b", "größe"])
 def test_e002_a_name_that_no_component_can_have(settings: Any, name: str) -> None:
     settings.HEALTH_CHECKS = only() | {name: path_of(Says)}

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from harvester.config.env import Environment
 from health.gunicorn import drain_seconds
 from tests.installation import HOUSE, installation
 from tests.services import free_port
@@ -22,10 +23,11 @@ KUBERNETES_KILLS_AFTER_SECONDS = 30
 PATIENCE_SECONDS = 30
 
 
-def test_draining_and_finishing_take_less_than_kubernetes_gives(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("HEALTH_DRAIN_SECONDS", raising=False)
+def test_draining_and_finishing_take_less_than_kubernetes_gives() -> None:
     finishing = runpy.run_path(str(HOUSE / "gunicorn.conf.py"))["graceful_timeout"]
-    assert drain_seconds({}) + finishing < KUBERNETES_KILLS_AFTER_SECONDS
+    draining = Environment({}).integer("HEALTH_DRAIN_SECONDS")
+    assert draining == drain_seconds({})
+    assert draining + finishing < KUBERNETES_KILLS_AFTER_SECONDS
 
 
 def test_it_goes_on_serving_when_it_is_told_to_stop(tmp_path: Path) -> None:

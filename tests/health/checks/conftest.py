@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections.abc import Iterator
 from typing import Any, Protocol
@@ -22,6 +23,7 @@ class AddDatabase(Protocol):
 @pytest.fixture
 def add_database(monkeypatch: pytest.MonkeyPatch, django_db_blocker: DjangoDbBlocker) -> Iterator[AddDatabase]:
     """Adds a database to DATABASES for the test, and says its alias."""
+    added: list[str] = []
 
     def add(url: str, alias: str = "other", **settings: Any) -> str:
         entry: dict[str, Any] = {
@@ -31,10 +33,15 @@ def add_database(monkeypatch: pytest.MonkeyPatch, django_db_blocker: DjangoDbBlo
             **settings,
         }
         monkeypatch.setitem(connections.settings, alias, entry)
+        added.append(alias)
         return alias
 
     with django_db_blocker.unblock():
         yield add
+    for alias in added:
+        with contextlib.suppress(AttributeError):  # this thread may not have used it
+            connections[alias].close()
+            del connections[alias]  # else the next test's database of this name would be this one
 
 
 class Postgresql:
