@@ -11,9 +11,10 @@ import logging
 import os
 import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import dj_database_url
 import django
@@ -22,6 +23,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path
 
 from health.base import Check, Finding
+from health.checks.disk import DiskCheck
 from health.status import HealthStatus
 
 _age = os.environ.get("BENCH_CONN_MAX_AGE", "0")
@@ -59,13 +61,16 @@ _checked: dict[str, list[float]] = {}
 _changes: list[tuple[float, str, str]] = []
 
 
+def _never(path: str) -> NoReturn:
+    threading.Event().wait()
+    raise AssertionError
+
+
 @dataclass(kw_only=True)
-class HungDisk(Check):
+class HungDisk(DiskCheck):
     """What a dead network disk does to whoever asks it: no answer, and nothing that could be interrupted."""
 
-    def run(self) -> Finding:
-        threading.Event().wait()
-        raise AssertionError
+    statvfs: Callable[[str], os.statvfs_result] = field(default=_never, repr=False)
 
 
 @dataclass(kw_only=True)

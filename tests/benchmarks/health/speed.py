@@ -47,7 +47,7 @@ def _live_while_all_hangs(ground: Ground) -> Row:
             "live-hung",
             database=postgresql_url(database.port),
             redis=redis_url(redis.port),
-            checks={"disk": _HUNG_DISK},
+            checks={"disk": {"check": _HUNG_DISK}},
         )
         with serving("gthread", around) as server:
             is_over = threading.Event()
