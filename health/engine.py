@@ -12,6 +12,7 @@ import logging
 import os
 from collections.abc import Collection, Iterable
 from concurrent.futures import TimeoutError as NotDone
+from contextlib import suppress
 from math import inf
 from threading import Condition, Lock, Thread
 from time import monotonic
@@ -27,6 +28,7 @@ from health.status import ComponentHealth, HealthStatus
 logger = logging.getLogger(__name__)
 
 STOP_SECONDS = 1.0
+WATCHED_AGAIN_SECONDS = 1.0
 _LEVELS = {
     HealthStatus.HEALTHY: logging.INFO,
     HealthStatus.DEGRADED: logging.WARNING,
@@ -62,7 +64,7 @@ class Engine:
             try:
                 wait.ended.result(max(0.0, wait.until - monotonic()))
             except NotDone:
-                runner.tick(wait.until)  # the watch may be late on a busy machine
+                runner.time_out(wait.until)
         return tuple(runner.component() for runner in runners)
 
     async def alook(self, names: Iterable[str]) -> tuple[ComponentHealth, ...]:
@@ -73,7 +75,7 @@ class Engine:
             await asyncio.gather(*(_wait(wait) for _, wait in waits))
         for runner, wait in waits:
             if not wait.ended.done():
-                runner.tick(wait.until)
+                runner.time_out(wait.until)
         return tuple(runner.component() for runner in runners)
 
     def known(self) -> tuple[ComponentHealth, ...]:
@@ -126,7 +128,7 @@ class Engine:
     def _keep_watch(self) -> None:
         due = -inf
         while self._sleep(due):
-            due = min(runner.tick() for runner in self._runners.values())
+            due = min(_tick(runner) for runner in self._runners.values())
 
     def _sleep(self, due: float) -> bool:
         """Until then, or until a run that was started meanwhile is due; whether to go on."""
@@ -144,6 +146,15 @@ class Engine:
         status_changed.send_robust(Engine, component=component, previous=previous)
         if previous is not None or component.status is not HealthStatus.HEALTHY:
             logger.log(_LEVELS[component.status], "%s is %s: %s", component.name, component.status, component.message)
+
+
+def _tick(runner: Runner) -> float:
+    try:
+        return runner.tick()
+    except Exception as error:  # noqa: BLE001 - one component must not end the watch over the others
+        with suppress(Exception):  # nor must a log's handler
+            logger.error("%s cannot be watched (%s).", runner.check.name, type(error).__name__)  # noqa: TRY400 - no trace
+        return monotonic() + WATCHED_AGAIN_SECONDS
 
 
 async def _wait(wait: Wait) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import inf
@@ -22,11 +23,11 @@ from health.status import ComponentHealth, HealthStatus
 logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = 1.0
-"""Between the starts of two runs while the component is hung or slow: nobody's probe has to wait to see it back."""
+"""Between the starts of two runs while the component is hung: nobody's probe has to wait to see it back."""
 GRACE_SECONDS = 0.01
 """What a probe waits for a run where the last one was late: long enough for a component that is well again."""
-LATE_BELIEVED_SECONDS = 3.0
-"""So long an answer that came late keeps a component slow rather than dead, although the next run is late too."""
+SLOW_FOR_SECONDS = 600.0
+"""So long after an answer that came late the component counts as slow: its runs are waited for until interrupted."""
 INTERRUPTED_AFTER_DEADLINES = 2
 INTEREST_SECONDS = 60.0
 """So long after the last question a component that is not well is watched, and a thread and its connection kept."""
@@ -64,6 +65,10 @@ class Failure:
     """What a run raised: the class's name, and never its text."""
 
     error: str
+
+
+class ThreadRefusedError(Exception):
+    """The system gives this process no further thread."""
 
 
 class Run:
@@ -109,15 +114,17 @@ class Runner:
         """Start a run where the last verdict is too old; for whom to wait then, or None where there is no need."""
         with self._lock:
             self._asked_at = now = self._clock()
-            verdict = self._verdict
-            if verdict is not None and now - verdict.reached_at < self.check.fresh_seconds:
+            before = self._verdict
+            if before is not None and now - before.reached_at < self.check.fresh_seconds:
                 return None
             run = self._awaited() or self._start(now)
-            if run is None:
-                return None
-            if verdict is not None and verdict.is_late and now - verdict.reached_at < INTEREST_SECONDS:
-                return Wait(run.ended, now + GRACE_SECONDS)
-            return Wait(run.ended, run.began_at + self.check.deadline_seconds)
+            verdict = self._verdict
+        self._tell(verdict, before)
+        if run is None:
+            return None
+        if before is not None and before.is_late and now - before.reached_at < INTEREST_SECONDS:
+            return Wait(run.ended, now + GRACE_SECONDS)
+        return Wait(run.ended, run.began_at + self.check.deadline_seconds)
 
     @property
     def is_known(self) -> bool:
@@ -128,40 +135,35 @@ class Runner:
         now = self._clock()
         return self._as_component(self._verdict or self._engines_own("not_run", now, now))
 
+    def time_out(self, at: float) -> None:
+        """For whoever has waited until ``at`` (monotonic): a watch may be late on a busy machine, and a timer early."""
+        with self._lock:
+            before = self._verdict
+            ended = self._time_out(max(self._clock(), at))
+            verdict = self._verdict
+        self._end(ended, verdict, before)
+
     # --- for the engine's watch --------------------------------------------------------------------------------------
 
-    def tick(self, at: float = -inf) -> float:
-        """Time out, interrupt and retry what is due now, or ``at`` a moment that was waited for, if a timer ends early.
+    def tick(self) -> float:
+        """Time out, interrupt and retry what is due; when to come again (monotonic, ``inf`` for not at all).
 
-        When to come again (monotonic, ``inf`` for not at all). Waits for nothing but the check's ``interrupt``.
+        Waits for nothing but the check's ``interrupt``.
         """
-        ended: list[Run] = []
-        hung: list[Run] = []
         with self._lock:
-            now = max(self._clock(), at)
+            now = self._clock()
             before = self._verdict
-            for run in self._runs:
-                if not run.is_timed_out and now >= run.began_at + self.check.deadline_seconds:
-                    run.is_timed_out = True
-                    ended.append(run)
-                    self._time_out(run, now)
-                if not run.is_interrupted and now >= self._interrupted_at(run):
-                    run.is_interrupted = True
-                    hung.append(run)
-            if now >= self._disbelieved_at():
-                self._verdict = self._engines_own(
-                    "timed_out", self._runs[-1].began_at, now, is_answer=False, is_late=True
-                )
+            ended = self._time_out(now)
+            hung = [run for run in self._runs if not run.is_interrupted and now >= self._interrupted_at(run)]
+            for run in hung:
+                run.is_interrupted = True
             if now >= self._retried_at():
                 self._start(now)
             verdict = self._verdict
-            due = min([self._disbelieved_at(), self._retried_at(), *(self._next_of(run) for run in self._runs)])
+            due = min([self._retried_at(), *(self._next_of(run) for run in self._runs)])
+        self._end(ended, verdict, before)
         for run in hung:
             _interrupt(run.check)
-        for run in ended:
-            run.ended.set_result(None)
-        if verdict is not None and verdict is not before:
-            self._tell(verdict, before)
         return due
 
     def stop(self) -> list[Thread]:
@@ -193,10 +195,7 @@ class Runner:
             if is_kept:
                 self._idle = worker
             due = self._retried_at()
-        if not run.is_timed_out:
-            run.ended.set_result(None)
-        if answer is not None:
-            self._tell(answer, before)
+        self._end([] if run.is_timed_out else [run], self._verdict if answer is None else answer, before)
         if due < inf:
             self._wake(due)
         return is_kept
@@ -219,21 +218,26 @@ class Runner:
             return None
         self._started_at = now
         worker, self._idle = self._idle, None
-        if worker is None:
-            try:
-                worker = _Worker(self, self.check.fresh())
-            except RuntimeError:  # no more threads, or the process is ending
-                self._verdict = self._engines_own("not_run", now, now)
-                return None
+        try:
+            worker = worker or _Worker(self, self.check.fresh())
+        except ThreadRefusedError:
+            self._verdict = self._engines_own("not_run", now, now)
+            return None
+        except Exception as error:  # noqa: BLE001 - whatever a check throws that cannot be made
+            self._verdict = self._engines_own("failed", now, now, error=type(error).__name__)
+            return None
         run = Run(worker.check, now)
         self._runs.append(run)
         worker.give(run)
         return run
 
-    def _time_out(self, run: Run, now: float) -> None:
-        """A component that answers late is slow, and not dead as long as it goes on answering."""
-        if self._believed_until() <= now:
+    def _time_out(self, now: float) -> list[Run]:
+        """The runs that nobody waits for any longer, from now on."""
+        ended = [run for run in self._runs if not run.is_timed_out and now >= self._timed_out_at(run)]
+        for run in ended:
+            run.is_timed_out = True
             self._verdict = self._engines_own("timed_out", run.began_at, now, is_answer=False, is_late=True)
+        return ended
 
     def _judge(self, run: Run, found: Finding | Failure, now: float) -> Verdict | None:
         """The verdict that follows; None if a later run has answered, or if it only tells of our own interruption."""
@@ -241,15 +245,16 @@ class Runner:
         if last is not None and last.is_answer and last.run_began_at > run.began_at:
             return None
         seconds = now - run.began_at
+        is_late = run.is_timed_out or seconds > self.check.deadline_seconds
         if isinstance(found, Failure):
             if run.is_interrupted:
                 return None
-            return self._engines_own("failed", run.began_at, now, is_late=run.is_timed_out, error=found.error)
+            return self._engines_own("failed", run.began_at, now, is_late=is_late, error=found.error)
         status, message = found.status.at_worst(self.check.worst), found.message
-        if run.is_timed_out and status is HealthStatus.HEALTHY:
+        if is_late and status is HealthStatus.HEALTHY:
             status = HealthStatus.DEGRADED
             message = _MESSAGES["late"].format(seconds=seconds, deadline=self.check.deadline_seconds)
-        return Verdict(status, message, seconds, run.began_at, now, datetime.now(UTC), is_late=run.is_timed_out)
+        return Verdict(status, message, seconds, run.began_at, now, datetime.now(UTC), is_late=is_late)
 
     def _engines_own(
         self, code: str, began_at: float, now: float, *, is_answer: bool = True, is_late: bool = False, error: str = ""
@@ -258,25 +263,20 @@ class Runner:
         status = HealthStatus.UNHEALTHY.at_worst(self.check.worst)
         return Verdict(status, message, now - began_at, began_at, now, datetime.now(UTC), is_answer, is_late)
 
+    def _timed_out_at(self, run: Run) -> float:
+        """At its deadline; where answers come, but late, when it is interrupted: what is slow is not dead."""
+        last = self._verdict
+        if last is not None and last.is_late and last.is_answer and run.began_at - last.reached_at < SLOW_FOR_SECONDS:
+            return self._interrupted_at(run)
+        return run.began_at + self.check.deadline_seconds
+
     def _interrupted_at(self, run: Run) -> float:
         return run.began_at + INTERRUPTED_AFTER_DEADLINES * self.check.deadline_seconds
 
     def _next_of(self, run: Run) -> float:
         if not run.is_timed_out:
-            return run.began_at + self.check.deadline_seconds
+            return self._timed_out_at(run)
         return inf if run.is_interrupted else self._interrupted_at(run)
-
-    def _believed_until(self) -> float:
-        """How long a late answer stands although the next run is late too."""
-        verdict = self._verdict
-        if verdict is None or not (verdict.is_late and verdict.is_answer):
-            return -inf
-        return verdict.reached_at + LATE_BELIEVED_SECONDS
-
-    def _disbelieved_at(self) -> float:
-        """When a late answer has to give way to a run that has been hung since."""
-        until = self._believed_until()
-        return until if until > -inf and any(run.is_timed_out for run in self._runs) else inf
 
     def _retried_at(self) -> float:
         """When the watch itself starts the next run, if no question does."""
@@ -285,7 +285,8 @@ class Runner:
             return inf
         if len(self._runs) >= MOST_THREADS or self._awaited() is not None:
             return inf
-        at = self._started_at + RETRY_SECONDS
+        pause = max(RETRY_SECONDS, self.check.fresh_seconds) if verdict.is_answer else RETRY_SECONDS
+        at = self._started_at + pause
         return at if at < self._asked_at + INTEREST_SECONDS else inf
 
     # --- telling -----------------------------------------------------------------------------------------------------
@@ -302,9 +303,17 @@ class Runner:
             critical=self.check.critical,
         )
 
-    def _tell(self, verdict: Verdict, before: Verdict | None) -> None:
+    def _end(self, ended: list[Run], verdict: Verdict | None, before: Verdict | None) -> None:
+        for run in ended:
+            run.ended.set_result(None)
+        self._tell(verdict, before)
+
+    def _tell(self, verdict: Verdict | None, before: Verdict | None) -> None:
+        if verdict is None or verdict is before:
+            return
         previous = None if before is None else before.status
-        self._notice(self._as_component(verdict), previous, previous is not verdict.status)
+        with suppress(Exception):  # a log's handler that raises must end neither the check nor the watch
+            self._notice(self._as_component(verdict), previous, previous is not verdict.status)
 
 
 class _Worker:
@@ -315,7 +324,10 @@ class _Worker:
         self._runner = runner
         self._given: SimpleQueue[Run | None] = SimpleQueue()
         self.thread = Thread(target=self._work, name=f"health-{check.name}", daemon=True)
-        self.thread.start()
+        try:
+            self.thread.start()
+        except RuntimeError as error:  # no more threads, or the process is ending
+            raise ThreadRefusedError from error
 
     def give(self, run: Run | None) -> None:
         self._given.put(run)

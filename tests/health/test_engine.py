@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +17,7 @@ from typing import Any, ClassVar
 import pytest
 from django.dispatch import Signal
 
+from health import engine as engine_module
 from health import runner
 from health.base import Check, Finding
 from health.engine import Engine, get_engine, stop_engine
@@ -96,6 +99,31 @@ def engine_of() -> Iterator[Callable[..., Engine]]:
     yield make
     for one in made:
         one.stop()
+
+
+@pytest.fixture
+def heard() -> Iterator[list[tuple[str, HealthStatus, Any]]]:
+    told: list[tuple[str, HealthStatus, Any]] = []
+
+    def on_checked(sender: object, component: ComponentHealth, **_: Any) -> None:
+        told.append(("checked", component.status, None))
+
+    def on_changed(sender: object, component: ComponentHealth, previous: HealthStatus | None, **_: Any) -> None:
+        told.append(("changed", component.status, previous))
+
+    def on_anything(sender: object, **_: Any) -> None:
+        raise ValueError(SECRET)
+
+    listeners: list[tuple[Signal, Callable[..., None]]] = [
+        (component_checked, on_anything),
+        (component_checked, on_checked),
+        (status_changed, on_changed),
+    ]
+    for told_by, listener in listeners:
+        told_by.connect(listener)
+    yield told
+    for told_by, listener in listeners:
+        told_by.disconnect(listener)
 
 
 def look(engine: Engine, name: str = "one") -> tuple[ComponentHealth, float]:
@@ -218,8 +246,9 @@ def test_nothing_worse_than_its_worst_is_reported(
     assert look(engine)[0].status is HealthStatus.DEGRADED
 
 
+@pytest.mark.filterwarnings("ignore")
 def test_where_no_thread_can_be_started_the_component_is_unhealthy(
-    dependency: Dependency, engine_of: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
+    heard: list[Any], dependency: Dependency, engine_of: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(self: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
@@ -229,8 +258,43 @@ def test_where_no_thread_can_be_started_the_component_is_unhealthy(
         patch.setattr(threading.Thread, "start", refuse)
         component, seconds = look(engine)
     assert component.status is HealthStatus.UNHEALTHY
+    assert component.message == "No thread could be started for it."
     assert seconds < AT_ONCE
+    assert heard == [("checked", HealthStatus.UNHEALTHY, None), ("changed", HealthStatus.UNHEALTHY, None)]
     wait_until(lambda: look(engine)[0].status is HealthStatus.HEALTHY)
+
+
+def test_a_check_that_cannot_be_made_is_unhealthy_until_it_can(
+    dependency: Dependency, engine_of: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Check) -> Check:
+        raise OSError(SECRET)
+
+    engine = engine_of(Asking(name="one", dependency=dependency))
+    with monkeypatch.context() as patch:
+        patch.setattr(Asking, "fresh", refuse)
+        assert look(engine)[0].message == "It failed (OSError)."
+    wait_until(lambda: look(engine)[0].status is HealthStatus.HEALTHY)
+
+
+def test_a_log_that_raises_ends_neither_the_check_nor_the_watch(
+    dependency: Dependency, engine_of: Callable[..., Engine]
+) -> None:
+    class Full(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            raise OSError("no space left")
+
+    handler = Full()
+    logging.getLogger("health").addHandler(handler)
+    try:
+        dependency.hang()
+        engine = engine_of(Asking(name="one", dependency=dependency))
+        assert look(engine)[0].status is HealthStatus.UNHEALTHY
+        dependency.released.set()
+        dependency.behave = lambda: None
+        wait_until(lambda: engine.known()[0].status is HealthStatus.HEALTHY)  # which only the watch can find out
+    finally:
+        logging.getLogger("health").removeHandler(handler)
 
 
 # --- hanging ----------------------------------------------------------------------------------------------------------
@@ -335,11 +399,12 @@ def test_a_hung_run_is_interrupted_and_its_failing_then_is_not_taken_for_an_answ
         def interrupt(self) -> None:
             cut.set()
 
-    engine = engine_of(Interruptible(name="one"))
+    engine = engine_of(Interruptible(name="one", fresh_seconds=30))
     began = time.monotonic()
     look(engine)
     assert cut.wait(5)
     assert 2 * DEADLINE <= time.monotonic() - began < 2 * DEADLINE + SOON
+    wait_until(lambda: engine._runners["one"]._idle is not None)  # what it raised has been judged
     assert look(engine)[0].message == "It did not answer within 0.3 s."
 
 
@@ -364,6 +429,76 @@ def test_what_answers_late_is_degraded_and_stays_so_without_flapping(
     wait_until(lambda: look(engine)[0].status is HealthStatus.HEALTHY)
 
 
+def test_the_answer_of_a_run_that_was_overtaken_changes_nothing(engine_of: Callable[..., Engine]) -> None:
+    runs: list[int] = []
+    release = threading.Event()
+
+    @dataclass(kw_only=True)
+    class Overtaken(Check):
+        deadline_seconds: float = DEADLINE
+        messages: ClassVar[dict[str, str]] = {"old": "Old.", "new": "New."}
+
+        def run(self) -> Finding:
+            runs.append(1)
+            if len(runs) > 1:
+                return self.found(HealthStatus.HEALTHY, "new")
+            release.wait(60)
+            return self.found(HealthStatus.DEGRADED, "old")
+
+    engine = engine_of(Overtaken(name="one"))
+    look(engine)
+    wait_until(lambda: look(engine)[0].message == "New.")
+    release.set()
+    wait_until(lambda: threads_of("one") == 1)
+    assert engine.known()[0].message == "New."
+
+
+def test_what_is_asked_seldom_is_asked_seldom_when_it_is_slow(
+    dependency: Dependency, engine_of: Callable[..., Engine]
+) -> None:
+    dependency.behave = lambda: time.sleep(DEADLINE * 1.4)
+    engine = engine_of(Asking(name="one", dependency=dependency, fresh_seconds=2.5))
+    asked_until = time.monotonic() + 4.0
+    while time.monotonic() < asked_until:
+        look(engine)
+        time.sleep(0.05)
+    assert len(dependency.runs) <= 2
+    assert dependency.most_at_once == 1, "what is slow is not asked twice at a time"
+
+
+def test_who_asks_seldom_is_told_that_it_is_slow_and_not_that_it_is_dead(
+    dependency: Dependency, engine_of: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "INTEREST_SECONDS", 0.1)
+    dependency.behave = lambda: time.sleep(DEADLINE * 1.4)
+    engine = engine_of(Asking(name="one", dependency=dependency))
+    look(engine)
+    for _ in range(3):
+        time.sleep(1.2)
+        assert look(engine)[0].status is HealthStatus.DEGRADED
+
+
+def test_an_interrupt_that_blocks_holds_up_no_question(engine_of: Callable[..., Engine]) -> None:
+    @dataclass(kw_only=True)
+    class Stubborn(Check):
+        deadline_seconds: float = DEADLINE
+
+        def run(self) -> Finding:
+            time.sleep(4)
+            raise OSError
+
+        def interrupt(self) -> None:
+            time.sleep(3)
+
+    engine = engine_of(Stubborn(name="one"))
+    look(engine)
+    time.sleep(DEADLINE * 1.5)
+    asked_until = time.monotonic() + 1.5
+    while time.monotonic() < asked_until:
+        assert look(engine)[1] < DEADLINE + SOON
+        time.sleep(0.05)
+
+
 def test_nobody_asking_for_long_ends_the_watching_and_the_threads(
     dependency: Dependency, engine_of: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -372,12 +507,37 @@ def test_nobody_asking_for_long_ends_the_watching_and_the_threads(
     look(engine)
     wait_until(lambda: threads_of("one") == 0)
     assert len(dependency.closed) == 1
-    dependency.hang()
+
+
+def test_a_hung_component_that_nobody_asks_about_is_watched_no_longer(
+    engine_of: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "INTEREST_SECONDS", 2.5)
+    runs: list[float] = []
+
+    @dataclass(kw_only=True)
+    class Interruptible(Check):
+        deadline_seconds: float = 0.1
+
+        def __post_init__(self) -> None:
+            self.cut = threading.Event()
+
+        def run(self) -> Finding:
+            runs.append(time.monotonic())
+            self.cut.wait(60)
+            self.cut.clear()
+            raise ConnectionError
+
+        def interrupt(self) -> None:
+            self.cut.set()
+
+    engine = engine_of(Interruptible(name="one"))
     look(engine)
     time.sleep(3.0)
-    runs = len(dependency.runs)
-    time.sleep(1.5)
-    assert len(dependency.runs) == runs
+    watched = len(runs)
+    assert watched >= 2
+    time.sleep(2.5)
+    assert len(runs) == watched
 
 
 # --- on an event loop -------------------------------------------------------------------------------------------------
@@ -423,31 +583,6 @@ def test_on_an_event_loop_a_fresh_answer_is_read_without_waiting(
 
 
 # --- telling ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def heard() -> Iterator[list[tuple[str, HealthStatus, Any]]]:
-    told: list[tuple[str, HealthStatus, Any]] = []
-
-    def on_checked(sender: object, component: ComponentHealth, **_: Any) -> None:
-        told.append(("checked", component.status, None))
-
-    def on_changed(sender: object, component: ComponentHealth, previous: HealthStatus | None, **_: Any) -> None:
-        told.append(("changed", component.status, previous))
-
-    def on_anything(sender: object, **_: Any) -> None:
-        raise ValueError(SECRET)
-
-    listeners: list[tuple[Signal, Callable[..., None]]] = [
-        (component_checked, on_anything),
-        (component_checked, on_checked),
-        (status_changed, on_changed),
-    ]
-    for signal, listener in listeners:
-        signal.connect(listener)
-    yield told
-    for signal, listener in listeners:
-        signal.disconnect(listener)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -501,12 +636,62 @@ def test_a_forked_child_has_an_engine_of_its_own(settings: Any) -> None:
     stop_engine()
 
 
+def test_a_child_destroys_nothing_of_its_parents_and_meets_no_lock_of_its(
+    dependency: Dependency, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its parent's connections are open in it too, and closing one would speak on the parent's socket."""
+    reader, writer = os.pipe()
+
+    @dataclass(kw_only=True)
+    class Connected(Asking):
+        def __del__(self) -> None:
+            os.write(writer, b"destroyed ")
+
+    stop_engine()
+    monkeypatch.setattr(engine_module, "build_checks", lambda: (Connected(name="one", dependency=dependency),))
+    look(get_engine())
+    with engine_module._lock:  # as if another thread asked at this moment
+        child = os.fork()
+    if child == 0:
+        signal.alarm(10)
+        get_engine()
+        gc.collect()
+        os.write(writer, b"done")
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(reader, 100) == b"done"
+    stop_engine()
+    monkeypatch.undo()
+    stop_engine()
+
+
 def test_a_changed_setting_makes_a_new_engine(settings: Any) -> None:
     stop_engine()
     before = get_engine()
     settings.HEALTH_CHECKS = {"database": None}
     assert get_engine() is not before
     assert "database" not in get_engine().names(startup=True)
+
+
+def test_stopping_interrupts_what_hangs() -> None:
+    cut = threading.Event()
+
+    @dataclass(kw_only=True)
+    class Hanging(Check):
+        deadline_seconds: float = 0.1
+
+        def run(self) -> Finding:
+            cut.wait(60)
+            raise ConnectionError
+
+        def interrupt(self) -> None:
+            cut.set()
+
+    engine = Engine([Hanging(name="hanging", deadline_seconds=DEADLINE)])
+    look(engine, "hanging")
+    engine.stop()
+    assert cut.is_set()
+    wait_until(lambda: threads_of("hanging") == 0)
 
 
 def test_stopping_lets_go_of_everything(dependency: Dependency) -> None:
