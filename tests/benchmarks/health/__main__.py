@@ -11,10 +11,13 @@ import json
 import os
 import platform
 import shutil
+import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from tests.benchmarks.comparison.table import Row, as_plain, as_text
 from tests.benchmarks.health import hangs, leaks, lives, load, peers, recovery, speed
@@ -47,6 +50,7 @@ def main(arguments: Sequence[str]) -> int:
     if shutil.which("redis-server") is None:
         print("There is no redis-server on PATH: the probes are not measured.", file=sys.stderr)
         return 0
+    signal.signal(signal.SIGTERM, _end)  # so that servers are ended then too
     load_before, started = os.getloadavg()[0], time.monotonic()
     theirs = peers.measure(scripts) if scripts else None
     with ground(theirs.beside() if theirs else {}) as ready:
@@ -72,7 +76,15 @@ def main(arguments: Sequence[str]) -> int:
 
 def _told(name: str, on: Ground) -> list[Row]:
     print(f"… {name}", file=sys.stderr, flush=True)
-    return PARTS[name](on)
+    try:
+        return PARTS[name](on)
+    except Exception as error:  # noqa: BLE001 - one part that fails must not cost what the others measured
+        traceback.print_exc()
+        return [Row(name, "", "not measured", f"{type(error).__name__}: {error}", None, {})]
+
+
+def _end(*_: object) -> NoReturn:
+    sys.exit(128 + signal.SIGTERM)
 
 
 if __name__ == "__main__":
