@@ -23,6 +23,8 @@ DEFAULT_CHECKS: Mapping[str, str] = {
     "migrations": "health.checks.migrations.MigrationsCheck",
 }
 
+_MAKES_NO_CHECK: Mapping[str, Any] = {"check": None}
+
 Network: TypeAlias = IPv4Network | IPv6Network
 _Value = TypeVar("_Value")
 
@@ -144,15 +146,26 @@ def _networks(value: Any) -> Sequence[Network]:
 
 
 def _checks(value: Any) -> Mapping[str, Mapping[str, Any]]:
-    merged: dict[str, dict[str, Any]] = {name: {"check": path} for name, path in DEFAULT_CHECKS.items()}
+    merged: dict[str, Mapping[str, Any]] = {name: {"check": path} for name, path in DEFAULT_CHECKS.items()}
     for name, entry in dict(value).items():
-        if entry is None:
-            merged.pop(_text(name), None)
-        elif isinstance(entry, str):
-            merged[_text(name)] = {"check": entry}
+        if entry is None and isinstance(name, str):
+            merged.pop(name, None)
         else:
-            merged[_text(name)] = {**merged.get(name, {}), **dict(entry)}
+            merged |= _entry(name, entry, merged)
     return merged
+
+
+def _entry(name: Any, entry: Any, merged: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Mapping[str, Any]]:
+    """One that cannot be meant makes no check, so that it is an unhealthy component and the others are what they are."""
+    try:
+        name = _text(name)
+    except (TypeError, UnicodeEncodeError):
+        return {ascii(name): _MAKES_NO_CHECK}
+    if isinstance(entry, str):
+        return {name: {"check": entry}}
+    if isinstance(entry, Mapping):
+        return {name: {**merged.get(name, {}), **entry}}
+    return {name: _MAKES_NO_CHECK}
 
 
 def _seconds(value: Any, least: float = 0.001) -> float:

@@ -66,7 +66,7 @@ def test_a_sensible_project_hears_nothing(settings: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("CHECKS", ["database"]), ("CHECKS", {"database": 5}), ("CHECKS", None), ("DATABASES", "default"),
+        ("CHECKS", ["database"]), ("CHECKS", None), ("DATABASES", "default"),
         ("DATABASES", None), ("CACHE", None), ("DISK_PATH", 5), ("TOKEN", 5), ("TOKEN", None), ("TOKEN", b"secret"),
         ("DETAIL_NETWORKS", "10.0.0.0/8"), ("DETAIL_NETWORKS", ["10.0.0.1/8"]), ("DETAIL_NETWORKS", [5]),
         ("PATH", "health"), ("PATH", "/"), ("PATH", ""), ("VERSION", 4.2), ("DRAIN_SECONDS", "long"),
@@ -89,13 +89,19 @@ def test_e001_does_not_quote_the_token(settings: Any) -> None:
     "entry",
     [
         "", "nowhere", "nowhere.Check", "django.http.HttpResponse", "health.base.found", {}, {"check": 5},
-        {"check": path_of(Says), "colour": "red"},
+        {"check": path_of(Says), "colour": "red"}, 5, ["nowhere.Check"], True, object(),
     ],
 )  # fmt: skip
 def test_e002_an_entry_that_makes_no_check(settings: Any, entry: object) -> None:
     settings.HEALTH_CHECKS = only() | {"mine": entry}
     assert found() == ["E002"]
     assert "HEALTH_CHECKS['mine']" in check_settings()[0].msg
+
+
+def test_e002_an_entry_of_the_wrong_kind_in_place_of_a_default_one(settings: Any) -> None:
+    settings.HEALTH_CHECKS = only(disk="healthy") | {"database": 5}
+    assert found() == ["E002"]
+    assert "HEALTH_CHECKS['database']" in check_settings()[0].msg
 
 
 @pytest.mark.parametrize("name", ["deadline_seconds", "fresh_seconds"])
@@ -113,8 +119,8 @@ def test_e002_what_the_engine_could_not_work_with(settings: Any, options: Any) -
     assert found() == ["E002"]
 
 
-@pytest.mark.parametrize("name", ["Mine", "my check", "", "a/b", "größe"])
-def test_e002_a_name_that_no_component_can_have(settings: Any, name: str) -> None:
+@pytest.mark.parametrize("name", ["Mine", "my check", "", "a/b", "größe", "a\udcff", 5, None, b"disk"])
+def test_e002_a_name_that_no_component_can_have(settings: Any, name: object) -> None:
     settings.HEALTH_CHECKS = only() | {name: path_of(Says)}
     assert found() == ["E002"]
 

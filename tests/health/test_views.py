@@ -286,6 +286,25 @@ def test_nothing_that_a_proxy_passed_on_is_admitted_by_network(ask: Ask, setting
     assert is_admitted(ask, **{header: text}, **ADMITTED)
 
 
+# --- settings that cannot be meant ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("entry", [5, True, ["a.b"], {"check": None}])
+def test_an_entry_of_the_wrong_kind_is_unhealthy_and_leaves_the_others_alone(
+    ask: Ask, settings: Any, entry: object
+) -> None:
+    settings.HEALTH_CHECKS = only(database="healthy") | {"mine": entry}
+    body = told(ask("/health/ready"))
+    assert {one["name"]: one["status"] for one in body["components"]} == {"database": "healthy", "mine": "unhealthy"}
+
+
+@pytest.mark.parametrize("name", [5, "a\udcff", b"mine"])
+def test_so_is_one_whose_name_is_none(ask: Ask, settings: Any, name: object) -> None:
+    settings.HEALTH_CHECKS = only(database="healthy") | {name: path_of(Raises)}
+    assert [one["status"] for one in told(ask("/health/ready"))["components"]] == ["healthy", "unhealthy"]
+    assert ask("/health/", Accept="text/html").status_code == 503
+
+
 # --- without the middleware -------------------------------------------------------------------------------------------
 
 
