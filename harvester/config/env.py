@@ -124,7 +124,7 @@ VARIABLES: tuple[Variable, ...] = (
     ),
     Variable(
         "RATELIMIT_TRUSTED_PROXIES",
-        parsers.networks,
+        parsers.proxies,
         "",
         "Networks (10.0.0.0/8) of the proxies in front, comma-separated. What they say of a client's address counts.",
     ),
