@@ -90,8 +90,8 @@ class HealthSettings:
 
     @property
     def server_timeout_seconds(self) -> float:
-        """After how long the server kills a worker that does not answer (gunicorn's ``timeout``)."""
-        return self._read("HEALTH_SERVER_TIMEOUT_SECONDS", 30.0, _seconds)
+        """After how long the server kills a worker that does not answer (gunicorn's ``timeout``); 0: never."""
+        return self._read("HEALTH_SERVER_TIMEOUT_SECONDS", 30.0, _seconds_or_none)
 
 
 class _SafeSettings(HealthSettings):
@@ -142,7 +142,7 @@ def _url_path(value: Any) -> str:
 
 
 def _networks(value: Any) -> Sequence[Network]:
-    return tuple(ip_network(one) for one in _texts(value))
+    return tuple(ip_network(one, strict=False) for one in _texts(value))  # 10.0.0.1/8 is meant as 10.0.0.0/8
 
 
 def _checks(value: Any) -> Mapping[str, Mapping[str, Any]]:
@@ -156,7 +156,7 @@ def _checks(value: Any) -> Mapping[str, Mapping[str, Any]]:
 
 
 def _entry(name: Any, entry: Any, merged: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Mapping[str, Any]]:
-    """One that cannot be meant makes no check, so that it is an unhealthy component and the others are what they are."""
+    """One that cannot be meant makes no check: it is an unhealthy component, and the others are what they are."""
     try:
         name = _text(name)
     except (TypeError, UnicodeEncodeError):
@@ -168,15 +168,11 @@ def _entry(name: Any, entry: Any, merged: Mapping[str, Mapping[str, Any]]) -> Ma
     return {name: _MAKES_NO_CHECK}
 
 
-def _seconds(value: Any, least: float = 0.001) -> float:
-    number = float(value)
-    if not (isfinite(number) and number >= least):
-        raise UnusableNumberError(number, least)
-    return number
-
-
 def _seconds_or_none(value: Any) -> float:
-    return _seconds(value, 0)
+    number = float(value)
+    if not (isfinite(number) and number >= 0):
+        raise UnusableNumberError(number, 0)
+    return number
 
 
 as_written = HealthSettings()

@@ -7,8 +7,9 @@ docs/reference/health.md lists the ids; none ever changes its meaning.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from django.core.checks import CheckMessage
 from django.utils.module_loading import import_string
 
 from health.base import Check
-from health.conf import HealthSettings, as_written, conf
+from health.conf import HealthSettings, Network, as_written, conf
 from health.errors import CheckSettingError
 from health.middleware import HealthMiddleware
 from health.registry import make_checks
@@ -29,6 +30,10 @@ STARTUP_SECONDS = 30.0
 _MOST_DRAIN_SECONDS = 25  # of the 30 s that a pod is given by default, the rest is for requests under way
 _LEAST_TOKEN_LENGTH = 16
 _ALIKE = 0.6  # of 1
+_EVERYBODY = tuple(
+    ip_network(network)
+    for network in ("0.0.0.0/0", "2000::/3", "::ffff:0:0/96")  # IPv6's last is IPv4 as a server on [::] sees it
+)
 _NAMES = {f"HEALTH_{name.upper()}": name for name, value in vars(HealthSettings).items() if isinstance(value, property)}
 
 
@@ -155,7 +160,7 @@ def _deadlines(made: list[Check]) -> Iterator[CheckMessage]:
                 hint=f"Let its deadline_seconds in HEALTH_CHECKS be less than {budget:g}.",
                 id="health.E003",
             )
-        if check.deadline_seconds >= conf.server_timeout_seconds:
+        if 0 < conf.server_timeout_seconds <= check.deadline_seconds:
             yield checks.Error(
                 f"The deadline of {check.name} is {check.deadline_seconds:g} s, but the server kills a worker that "
                 f"does not answer within {conf.server_timeout_seconds:g} s (HEALTH_SERVER_TIMEOUT_SECONDS).",
@@ -204,13 +209,19 @@ def _token() -> Iterator[CheckMessage]:
 
 
 def _networks() -> Iterator[CheckMessage]:
-    for network in conf.detail_networks:
-        if network.prefixlen == 0:
+    for network in _together(conf.detail_networks):
+        if any(network.version == all_.version and all_.subnet_of(network) for all_ in _EVERYBODY):  # type: ignore[arg-type]  # of one version
             yield checks.Warning(
                 f"HEALTH_DETAIL_NETWORKS shows details to everybody who reaches this server directly ({network}).",
                 hint="Name only the networks of those who may see them.",
                 id="health.W009",
             )
+
+
+def _together(networks: Sequence[Network]) -> Iterator[Network]:
+    """0.0.0.0/1 and 128.0.0.0/1 are 0.0.0.0/0."""
+    yield from collapse_addresses(network for network in networks if isinstance(network, IPv4Network))
+    yield from collapse_addresses(network for network in networks if isinstance(network, IPv6Network))
 
 
 def _disk() -> Iterator[CheckMessage]:

@@ -68,9 +68,9 @@ def test_a_sensible_project_hears_nothing(settings: Any) -> None:
     [
         ("CHECKS", ["database"]), ("CHECKS", None), ("DATABASES", "default"),
         ("DATABASES", None), ("CACHE", None), ("DISK_PATH", 5), ("TOKEN", 5), ("TOKEN", None), ("TOKEN", b"secret"),
-        ("DETAIL_NETWORKS", "10.0.0.0/8"), ("DETAIL_NETWORKS", ["10.0.0.1/8"]), ("DETAIL_NETWORKS", [5]),
+        ("DETAIL_NETWORKS", "10.0.0.0/8"), ("DETAIL_NETWORKS", ["unix"]), ("DETAIL_NETWORKS", [5]),
         ("PATH", "health"), ("PATH", "/"), ("PATH", ""), ("VERSION", 4.2), ("DRAIN_SECONDS", "long"),
-        ("DRAIN_SECONDS", -1), ("SERVER_TIMEOUT_SECONDS", 0), ("SERVER_TIMEOUT_SECONDS", float("nan")),
+        ("DRAIN_SECONDS", -1), ("SERVER_TIMEOUT_SECONDS", -1), ("SERVER_TIMEOUT_SECONDS", float("nan")),
     ],
 )  # fmt: skip
 def test_e001_a_setting_that_cannot_be_read(settings: Any, name: str, value: object) -> None:
@@ -147,6 +147,13 @@ def test_e004_a_deadline_that_is_later_than_the_servers(settings: Any) -> None:
     assert found() == []
 
 
+def test_e004_is_silent_where_the_server_has_no_timeout(settings: Any) -> None:
+    """gunicorn's ``timeout = 0``."""
+    settings.HEALTH_CHECKS = only(mine={"check": path_of(Raises), "deadline_seconds": 2})
+    settings.HEALTH_SERVER_TIMEOUT_SECONDS = 0
+    assert found() == []
+
+
 @pytest.mark.parametrize(("name", "value"), [("DATABASES", ["default", "replica"]), ("CACHE", "sessions")])
 def test_e005_an_alias_that_does_not_exist(settings: Any, name: str, value: object) -> None:
     setattr(settings, f"HEALTH_{name}", value)
@@ -217,10 +224,29 @@ def test_w008_a_token_that_nobody_can_send(settings: Any, token: str) -> None:
     assert found() == ["W008"]
 
 
-@pytest.mark.parametrize("network", ["0.0.0.0/0", "::/0"])
-def test_w009_details_for_everybody(settings: Any, network: str) -> None:
-    settings.HEALTH_DETAIL_NETWORKS = ["10.0.0.0/8", network]
+@pytest.mark.parametrize(
+    "networks",
+    [
+        ["0.0.0.0/0"],
+        ["::/0"],
+        ["0.0.0.0/1", "128.0.0.0/1"],
+        ["128.0.0.0/1", "0.0.0.0/2", "64.0.0.0/2"],
+        ["::/1", "8000::/1"],
+        ["::ffff:0:0/96"],  # all of IPv4, as a server that listens on [::] sees it
+        ["::ffff:0.0.0.0/97", "::ffff:128.0.0.0/97"],
+        ["::/64"],
+        ["2000::/3"],  # all that is routed
+    ],
+    ids=str,
+)
+def test_w009_details_for_everybody(settings: Any, networks: list[str]) -> None:
+    settings.HEALTH_DETAIL_NETWORKS = ["10.0.0.0/8", "fd00::/8", *networks]
     assert found() == ["W009"]
+
+
+def test_w009_is_silent_about_less_than_everybody(settings: Any) -> None:
+    settings.HEALTH_DETAIL_NETWORKS = ["0.0.0.0/1", "10.0.0.0/8", "::1", "fd00::/8", "::ffff:10.0.0.0/104"]
+    assert found() == []
 
 
 def test_w010_a_disk_path_that_is_not_there(settings: Any, tmp_path: Path) -> None:

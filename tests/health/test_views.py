@@ -242,6 +242,7 @@ def test_a_token_may_be_in_any_script(ask: Ask, settings: Any) -> None:
     ("peer", "networks", "admitted"),
     [
         ("10.1.2.3", ["10.0.0.0/8"], True),
+        ("10.1.2.3", ["10.0.0.1/8"], True),  # as `ip address` prints it
         ("11.1.2.3", ["10.0.0.0/8"], False),
         ("10.1.2.3", [], False),
         ("10.1.2.3", ["192.0.2.0/24", "10.1.2.3"], True),
