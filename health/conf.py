@@ -84,11 +84,6 @@ class HealthSettings:
         return self._read("HEALTH_VERSION", "", _text)
 
     @property
-    def drain_seconds(self) -> float:
-        """How long a server that was told to stop goes on serving while it says that it is not ready."""
-        return self._read("HEALTH_DRAIN_SECONDS", 10.0, _seconds_or_none)
-
-    @property
     def server_timeout_seconds(self) -> float:
         """After how long the server kills a worker that does not answer (gunicorn's ``timeout``); 0: never."""
         return self._read("HEALTH_SERVER_TIMEOUT_SECONDS", 30.0, _seconds_or_none)

@@ -27,9 +27,12 @@ from health.registry import make_checks
 READINESS_SECONDS = 5.0
 STARTUP_SECONDS = 30.0
 """The timeouts of the probes in the deployment that docs/ describes."""
-_MOST_DRAIN_SECONDS = 25  # of the 30 s that a pod is given by default, the rest is for requests under way
 _LEAST_TOKEN_LENGTH = 16
 _ALIKE = 0.6  # of 1
+_VARIABLES = (
+    "HEALTH_DRAIN_SECONDS",
+    "HEALTH_TERMINATION_GRACE_SECONDS",
+)  # of ``health.gunicorn``, which needs no Django
 _EVERYBODY = tuple(
     ip_network(network)
     for network in ("0.0.0.0/0", "2000::/3", "::ffff:0:0/96")  # IPv6's last is IPv4 as a server on [::] sees it
@@ -47,7 +50,6 @@ def check_settings(**_: Any) -> list[CheckMessage]:
         *_middleware(),
         *_aliases(),
         *_checks(),
-        *_drain(),
         *_token(),
         *_networks(),
         *_disk(),
@@ -71,12 +73,18 @@ def _unreadable() -> Iterator[CheckMessage]:
 def _unknown_names() -> Iterator[CheckMessage]:
     for setting in dir(settings):
         if setting.startswith("HEALTH_") and setting not in _NAMES:
-            meant = get_close_matches(setting, _NAMES, n=1, cutoff=_ALIKE)
             yield checks.Warning(
                 f"{setting} is no setting of this app and has no effect.",
-                hint=f"Did you mean {meant[0]}?" if meant else f"There are {', '.join(_NAMES)}.",
+                hint=_meant_by(setting),
                 id="health.W003",
             )
+
+
+def _meant_by(setting: str) -> str:
+    if setting in _VARIABLES:
+        return "gunicorn, which starts before the settings are read, takes it from the environment."
+    meant = get_close_matches(setting, _NAMES, n=1, cutoff=_ALIKE)
+    return f"Did you mean {meant[0]}?" if meant else f"There are {', '.join(_NAMES)}."
 
 
 def _middleware() -> Iterator[CheckMessage]:
@@ -179,17 +187,6 @@ def _thresholds(options: Mapping[str, Any], made: list[Check]) -> Iterator[Check
                 hint="In HEALTH_CHECKS let its slow_seconds be less than its deadline_seconds.",
                 id="health.W005",
             )
-
-
-def _drain() -> Iterator[CheckMessage]:
-    if conf.drain_seconds > _MOST_DRAIN_SECONDS:
-        yield checks.Warning(
-            f"HEALTH_DRAIN_SECONDS is {conf.drain_seconds:g}: a pod is killed 30 s after it was told to stop, and "
-            "little is left for requests under way.",
-            hint=f"Let it be at most {_MOST_DRAIN_SECONDS}, or raise the pod's terminationGracePeriodSeconds and "
-            "silence this check in SILENCED_SYSTEM_CHECKS.",
-            id="health.W006",
-        )
 
 
 def _token() -> Iterator[CheckMessage]:

@@ -160,6 +160,12 @@ VARIABLES: tuple[Variable, ...] = (
         "How long the web server goes on serving after SIGTERM while it says that it is not ready. `make run`: 0.",
     ),
     Variable(
+        "HEALTH_TERMINATION_GRACE_SECONDS",
+        parsers.integer(1, 86_400),
+        "30",
+        "The pod's terminationGracePeriodSeconds: gunicorn warns where draining and finishing would outlast it.",
+    ),
+    Variable(
         "HARVESTER_ALLOWED_PRIVATE_HOSTS",
         parsers.hosts,
         "",

@@ -12,6 +12,7 @@ from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 
 from health.base import Check
+from health.gunicorn import VARIABLES
 from health.middleware import HealthMiddleware
 from health.system_checks import check_settings
 from tests.health.fakes import Raises, Says, only, path_of
@@ -59,7 +60,6 @@ def test_a_sensible_project_hears_nothing(settings: Any) -> None:
     assert found() == []
     settings.HEALTH_TOKEN = "0123456789abcdef"
     settings.HEALTH_DETAIL_NETWORKS = ["10.0.0.0/8", "::1"]
-    settings.HEALTH_DRAIN_SECONDS = 25
     assert found() == []
 
 
@@ -69,8 +69,8 @@ def test_a_sensible_project_hears_nothing(settings: Any) -> None:
         ("CHECKS", ["database"]), ("CHECKS", None), ("DATABASES", "default"),
         ("DATABASES", None), ("CACHE", None), ("DISK_PATH", 5), ("TOKEN", 5), ("TOKEN", None), ("TOKEN", b"secret"),
         ("DETAIL_NETWORKS", "10.0.0.0/8"), ("DETAIL_NETWORKS", ["unix"]), ("DETAIL_NETWORKS", [5]),
-        ("PATH", "health"), ("PATH", "/"), ("PATH", ""), ("VERSION", 4.2), ("DRAIN_SECONDS", "long"),
-        ("DRAIN_SECONDS", -1), ("SERVER_TIMEOUT_SECONDS", -1), ("SERVER_TIMEOUT_SECONDS", float("nan")),
+        ("PATH", "health"), ("PATH", "/"), ("PATH", ""), ("VERSION", 4.2),
+        ("SERVER_TIMEOUT_SECONDS", -1), ("SERVER_TIMEOUT_SECONDS", float("nan")),
     ],
 )  # fmt: skip
 def test_e001_a_setting_that_cannot_be_read(settings: Any, name: str, value: object) -> None:
@@ -191,6 +191,13 @@ def test_w003_a_setting_that_does_not_exist(settings: Any, name: str, hint: str)
     assert str(check_settings()[0].hint).startswith(hint)
 
 
+@pytest.mark.parametrize("name", VARIABLES)
+def test_w003_a_variable_of_gunicorns_environment(settings: Any, name: str) -> None:
+    setattr(settings, name, 5)
+    assert found() == ["W003"]
+    assert "environment" in str(check_settings()[0].hint)
+
+
 def test_w004_a_check_that_was_asked_for_and_has_nothing_to_look_at(settings: Any) -> None:
     settings.HEALTH_CHECKS = only(redis={"check": path_of(Nothing)}, database="healthy")
     assert found() == ["W004"]
@@ -205,11 +212,6 @@ def test_w005_a_threshold_that_is_never_reached(settings: Any, slow: float, expe
 def test_w005_is_silent_about_a_checks_own_threshold(settings: Any) -> None:
     settings.HEALTH_CHECKS = only(mine={"check": path_of(Slow)})
     assert found() == []
-
-
-def test_w006_a_drain_that_outlasts_the_pod(settings: Any) -> None:
-    settings.HEALTH_DRAIN_SECONDS = 26
-    assert found() == ["W006"]
 
 
 def test_w007_a_token_that_may_be_guessed(settings: Any) -> None:
