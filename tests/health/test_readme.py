@@ -24,6 +24,7 @@ from health import gunicorn
 from health.conf import HealthSettings
 from health.registry import make_checks
 from health.status import HealthStatus
+from health.system_checks import READINESS_SECONDS, STARTUP_SECONDS
 from tests import services
 from tests.services import free_port, redis_process
 
@@ -185,6 +186,15 @@ def test_the_changes_it_shows_are_changes_that_can_be_made() -> None:
     assert made["memory"][0].critical
     assert made["database"][0].deadline_seconds == 2.0
     assert len(made["celery"]) == 1
+
+
+def test_kubernetes_waits_as_long_as_the_system_checks_think() -> None:
+    """A kubelet waits for one second unless it is told how long."""
+    waits = {
+        probe: float(seconds)
+        for probe, seconds in re.findall(r"^(\w+)Probe: .*\btimeoutSeconds: (\d+)", README, flags=re.MULTILINE)
+    }
+    assert waits == {"startup": STARTUP_SECONDS, "readiness": READINESS_SECONDS, "liveness": 1}
 
 
 def test_what_it_names_exists() -> None:
