@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
+from django.utils import translation
 
 from health.lifecycle import Lifecycle
 from health.page import as_page
@@ -165,6 +166,15 @@ def test_what_it_shows_is_escaped() -> None:
     html = as_page(found, details=True).html
     assert ("<b>" in html, "<script" in html, "<i>" in html) == (False, False, False)
     assert "&lt;script&gt;" in html
+
+
+def test_it_speaks_english_whatever_language_is_active(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its numbers too: the decimal comma of another locale would stand in an English page."""
+    monkeypatch.setattr("health.page.REFRESH_SECONDS", 1234.5)
+    with translation.override("de"):
+        html = as_page(response(component("a")), details=False).html
+    assert "1234.5" in html
+    assert "1234,5" not in html
 
 
 @pytest.mark.parametrize(
