@@ -153,8 +153,7 @@ def _checks() -> Iterator[CheckMessage]:
                 id="health.W004",
             )
         yield from _deadlines(made)
-        if name in written:
-            yield from _thresholds(options, made)
+        yield from _thresholds(options, made)
 
 
 def _deadlines(made: list[Check]) -> Iterator[CheckMessage]:

@@ -82,7 +82,15 @@ def test_e001_a_setting_that_cannot_be_read(settings: Any, name: str, value: obj
 def test_e001_does_not_quote_the_token(settings: Any) -> None:
     settings.HEALTH_TOKEN = "hunter2\udcff"
     assert found() == ["E001"]
-    assert "hunter2" not in str(check_settings())
+    [message] = check_settings()
+    assert "hunter2" not in str(message)
+    assert "udcff" not in str(message)
+    assert message.msg.endswith(": UnicodeEncodeError.")
+
+
+def test_e001_says_what_is_wrong_with_a_token_of_another_kind(settings: Any) -> None:
+    settings.HEALTH_TOKEN = 5
+    assert check_settings()[0].msg.endswith(": a text is wanted, not int.")
 
 
 @pytest.mark.parametrize(
@@ -207,6 +215,39 @@ def test_w004_a_check_that_was_asked_for_and_has_nothing_to_look_at(settings: An
 def test_w005_a_threshold_that_is_never_reached(settings: Any, slow: float, expected: list[str]) -> None:
     settings.HEALTH_CHECKS = only(mine={"check": path_of(Slow), "deadline_seconds": 0.5, "slow_seconds": slow})
     assert found() == expected
+
+
+LOCMEM = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+
+
+def test_a_project_that_has_set_nothing_hears_nothing(settings: Any) -> None:
+    """No Redis, SQLite, the default checks: what of them has nothing to look at was not asked for."""
+    del settings.HEALTH_CHECKS
+    settings.CACHES = LOCMEM
+    assert found() == []
+
+
+def test_w004_is_about_what_was_asked_for_by_name(settings: Any) -> None:
+    settings.CACHES = LOCMEM
+    settings.HEALTH_CHECKS = {"disk": {"critical": False}}
+    assert found() == []
+    settings.HEALTH_CHECKS = {"redis": {"critical": True}}
+    assert found() == ["W004"]
+
+
+@pytest.mark.parametrize(("name", "value"), [("DATABASES", ["replica"]), ("CACHE", "sessions")])
+def test_e005_is_told_once_and_not_for_each_default_check(settings: Any, name: str, value: object) -> None:
+    del settings.HEALTH_CHECKS
+    settings.CACHES = LOCMEM
+    setattr(settings, f"HEALTH_{name}", value)
+    assert [message.id for message in check_settings()] == ["health.E005"]
+
+
+def test_e005_hides_no_entry_that_makes_no_check(settings: Any) -> None:
+    settings.CACHES = LOCMEM
+    settings.HEALTH_DATABASES = ["replica"]
+    settings.HEALTH_CHECKS = only() | {"mine": "nowhere.Check"}
+    assert found() == ["E002", "E005"]
 
 
 def test_w005_is_silent_about_a_checks_own_threshold(settings: Any) -> None:
