@@ -88,6 +88,11 @@ def test_e001_does_not_quote_the_token(settings: Any) -> None:
     assert message.msg.endswith(": UnicodeEncodeError.")
 
 
+def test_e001_says_what_is_wanted(settings: Any) -> None:
+    settings.HEALTH_PATH = "health"
+    assert "a path that begins with a slash is wanted" in check_settings()[0].msg
+
+
 def test_e001_says_what_is_wrong_with_a_token_of_another_kind(settings: Any) -> None:
     settings.HEALTH_TOKEN = 5
     assert check_settings()[0].msg.endswith(": a text is wanted, not int.")
