@@ -16,7 +16,7 @@ from tests.services import redis_process
 
 PICTURES = HOUSE / "docs" / "images"
 SIZE = {"width": 1120, "height": 780}
-TALL = {"width": 860, "height": 1020}
+TALL = {"width": 860, "height": 900}
 WIDE = {"width": 1280, "height": 560}
 
 
