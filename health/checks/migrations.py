@@ -20,7 +20,7 @@ from health.status import HealthStatus
 class MigrationsCheck(Check):
     """Of every database in HEALTH_DATABASES: what ``migrate`` would do there, but what the routers keep away."""
 
-    deadline_seconds: float = 10.0
+    deadline_seconds: float = 3.0
     fresh_seconds: float = 5.0  # all migrations are read anew for it
     startup_only: bool = True
 
