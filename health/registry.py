@@ -6,7 +6,6 @@ import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isfinite
 from typing import Any, ClassVar
 
 from django.utils.module_loading import import_string
@@ -18,7 +17,9 @@ from health.status import HealthStatus
 
 logger = logging.getLogger(__name__)
 
+_MOST_SECONDS = 1e9  # 30 years; Python's locks cannot wait for much more
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")  # it stands in URLs and labels
+_WHICH_WORST = "write worst as 'healthy', 'degraded' or 'unhealthy'"
 
 
 @dataclass(kw_only=True)
@@ -49,7 +50,7 @@ def make_checks(name: str, options: Mapping[str, Any]) -> list[Check]:
     """What one entry stands for. Raises CheckSettingError."""
     if not _NAME.fullmatch(name):
         raise CheckSettingError(name, "a name has lower-case letters, digits, “_”, “-” and “.” only")
-    rest = dict(options)
+    rest = _understood(name, options)
     path = rest.pop("check", None)
     if not isinstance(path, str):
         raise CheckSettingError(name, "say which check it is: {'check': 'dotted.path.of.a.Check', …}")
@@ -68,15 +69,31 @@ def make_checks(name: str, options: Mapping[str, Any]) -> list[Check]:
     return made
 
 
+def _understood(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that every check may have, and times, are judged here; ``worst`` may be a text, as settings are."""
+    understood = dict(options)
+    for option, value in options.items():
+        if str(option).endswith("_seconds"):
+            _insist_on_seconds(name, option, value)
+    if "worst" in understood:
+        try:
+            understood["worst"] = HealthStatus(understood["worst"])
+        except ValueError:
+            raise CheckSettingError(name, _WHICH_WORST) from None
+    return understood
+
+
 def _insist(name: str, check: Check) -> None:
-    """On what every check has: with anything else the engine would fail, and with it every component's probe."""
-    if not (_is_positive(check.deadline_seconds) and _is_positive(check.fresh_seconds)):
-        raise CheckSettingError(name, "deadline_seconds and fresh_seconds are numbers above 0")
+    """On what the engine works with: with anything else it would fail, and with it every component's probe."""
+    for option in ("deadline_seconds", "fresh_seconds"):
+        _insist_on_seconds(name, option, getattr(check, option))
+    for option in ("critical", "startup_only"):
+        if type(getattr(check, option)) is not bool:
+            raise CheckSettingError(name, f"write {option} as True or False")
     if type(check.worst) is not HealthStatus:
-        raise CheckSettingError(name, "worst is one of health.HealthStatus")
-    if {type(check.critical), type(check.startup_only)} != {bool}:
-        raise CheckSettingError(name, "critical and startup_only are True or False")
+        raise CheckSettingError(name, _WHICH_WORST)
 
 
-def _is_positive(value: object) -> bool:
-    return isinstance(value, int | float) and isfinite(value) and value > 0
+def _insist_on_seconds(name: str, option: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _MOST_SECONDS:
+        raise CheckSettingError(name, f"write {option} as a number of seconds above 0, such as 2")

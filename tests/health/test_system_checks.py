@@ -106,7 +106,7 @@ def test_e002_a_time_that_is_none(settings: Any, name: str, value: object) -> No
 
 
 @pytest.mark.parametrize(
-    "options", [{"worst": "degraded"}, {"worst": None}, {"critical": "no"}, {"critical": None}, {"startup_only": 1}]
+    "options", [{"worst": "bad"}, {"worst": None}, {"critical": "no"}, {"critical": None}, {"startup_only": 1}]
 )
 def test_e002_what_the_engine_could_not_work_with(settings: Any, options: Any) -> None:
     settings.HEALTH_CHECKS = only(mine={"check": path_of(Says), **options})
