@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 from django.utils.module_loading import import_string
 
 from health.base import Check, Finding
 from health.conf import conf
-from health.errors import CheckSettingError
+from health.errors import CheckSettingError, UnusableOptionError
 from health.status import HealthStatus
 
 logger = logging.getLogger(__name__)
@@ -41,59 +41,70 @@ def build_checks() -> tuple[Check, ...]:
         try:
             checks += make_checks(name, options)
         except CheckSettingError as error:
-            logger.error("%s", error)  # noqa: TRY400 - the sentence says it all
+            kind = type(error.__cause__).__name__  # and no more: the text may quote an option, and that be a secret
+            logger.error("HEALTH_CHECKS[%r] makes no check (%s): see `manage.py check`.", name, kind)  # noqa: TRY400 - as said
             checks.append(UnusableCheck(name=name))
     return tuple({check.name: check for check in checks}.values())
 
 
 def make_checks(name: str, options: Mapping[str, Any]) -> list[Check]:
     """What one entry stands for. Raises CheckSettingError."""
+    try:
+        return _made(name, options)
+    except UnusableOptionError as error:
+        raise CheckSettingError(name, error.problem) from error
+    except Exception as error:  # that is any project's code
+        problem = f"{options.get('check')} fails with {type(error).__name__} when it is imported or made"
+        raise CheckSettingError(name, problem) from error
+
+
+def _made(name: str, options: Mapping[str, Any]) -> list[Check]:
+    """Raises whatever the check's code does, too."""
     if not _NAME.fullmatch(name):
-        raise CheckSettingError(name, "a name has lower-case letters, digits, “_”, “-” and “.” only")
-    rest = _understood(name, options)
+        raise UnusableOptionError("a name has lower-case letters, digits, “_”, “-” and “.” only")
+    rest = _understood(options)
     path = rest.pop("check", None)
     if not isinstance(path, str):
-        raise CheckSettingError(name, "say which check it is: {'check': 'dotted.path.of.a.Check', …}")
-    try:
-        kind = import_string(path)
-    except ImportError:
-        raise CheckSettingError(name, f"there is no {path}") from None
+        raise UnusableOptionError("say which check it is: {'check': 'dotted.path.of.a.Check', …}")
+    kind = import_string(path)
     if not (isinstance(kind, type) and issubclass(kind, Check)):
-        raise CheckSettingError(name, f"{path} is no subclass of health.Check")
+        raise UnusableOptionError(f"{path} is no subclass of health.Check")
     try:
-        made = kind.expand(name, rest)
-    except (TypeError, ValueError) as error:
-        raise CheckSettingError(name, f"{path} does not take these options: {error}") from error
+        made = list(kind.expand(name, rest))
+    except TypeError as error:
+        if unknown := set(rest) - {field.name for field in fields(kind) if field.init and field.name != "name"}:
+            raise UnusableOptionError(f"{path} has no option {', '.join(sorted(map(str, unknown)))}") from error
+        raise
     for check in made:
-        _insist(name, check)
+        _insist(check)
     return made
 
 
-def _understood(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+def _understood(options: Mapping[str, Any]) -> dict[str, Any]:
     """Those that every check may have, and times, are judged here; ``worst`` may be a text, as settings are."""
     understood = dict(options)
     for option, value in options.items():
         if str(option).endswith("_seconds"):
-            _insist_on_seconds(name, option, value)
+            _insist_on_seconds(option, value)
     if "worst" in understood:
         try:
             understood["worst"] = HealthStatus(understood["worst"])
         except ValueError:
-            raise CheckSettingError(name, _WHICH_WORST) from None
+            raise UnusableOptionError(_WHICH_WORST) from None
     return understood
 
 
-def _insist(name: str, check: Check) -> None:
+def _insist(check: Check) -> None:
     """On what the engine works with: with anything else it would fail, and with it every component's probe."""
     for option in ("deadline_seconds", "fresh_seconds"):
-        _insist_on_seconds(name, option, getattr(check, option))
+        _insist_on_seconds(option, getattr(check, option))
     for option in ("critical", "startup_only"):
         if type(getattr(check, option)) is not bool:
-            raise CheckSettingError(name, f"write {option} as True or False")
+            raise UnusableOptionError(f"write {option} as True or False")
     if type(check.worst) is not HealthStatus:
-        raise CheckSettingError(name, _WHICH_WORST)
+        raise UnusableOptionError(_WHICH_WORST)
 
 
-def _insist_on_seconds(name: str, option: str, value: object) -> None:
+def _insist_on_seconds(option: str, value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _MOST_SECONDS:
-        raise CheckSettingError(name, f"write {option} as a number of seconds above 0, such as 2")
+        raise UnusableOptionError(f"write {option} as a number of seconds above 0, such as 2")

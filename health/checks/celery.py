@@ -15,6 +15,7 @@ from django.core.cache.backends.locmem import LocMemCache
 from health.base import Check, Finding
 from health.checks.cache import cache_class
 from health.conf import conf
+from health.errors import UnusableOptionError
 from health.status import HealthStatus
 
 logger = logging.getLogger(__name__)
@@ -45,10 +46,10 @@ class CeleryCheck(Check):
 
     @classmethod
     def expand(cls, name: str, options: Mapping[str, Any]) -> list[Check]:
-        """Raises ValueError for a cache that is not there, or is each process's own."""
+        """Raises UnusableOptionError for a cache that is not there, or is each process's own."""
         alias = options.get("cache", conf.cache)
         if issubclass(cache_class(alias), (DummyCache, LocMemCache)):
-            raise ValueError(  # noqa: TRY004 - of an alias that has the right type
+            raise UnusableOptionError(
                 f"the cache “{alias}” is not shared with the workers: name one that is, by 'cache'"
             )
         return super().expand(name, options)

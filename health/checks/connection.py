@@ -14,6 +14,7 @@ from django.db.utils import load_backend
 
 from health.checks.line import Line
 from health.conf import conf
+from health.errors import UnusableOptionError
 
 _NO_DATABASE = "django.db.backends.dummy"  # what Django makes of a project that names none
 # 2 s is the least that libpq and psycopg wait. SQLite would wait 5 s for a lock.
@@ -25,10 +26,13 @@ Result = TypeVar("Result")
 
 
 def chosen_aliases() -> Sequence[str]:
-    """HEALTH_DATABASES, without those that Django only makes up. Raises ValueError for one that is not in DATABASES."""
+    """HEALTH_DATABASES, without those that Django only makes up.
+
+    Raises UnusableOptionError for one that is not in DATABASES.
+    """
     for alias in conf.databases:
         if alias not in connections.settings:
-            raise ValueError(f"there is no database “{alias}” in DATABASES")
+            raise UnusableOptionError(f"there is no database “{alias}” in DATABASES")
     return [alias for alias in conf.databases if connections.settings[alias]["ENGINE"] != _NO_DATABASE]
 
 

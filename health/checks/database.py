@@ -12,6 +12,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from health.base import Check, Finding
 from health.checks.connection import OwnConnection, chosen_aliases, load_driver
+from health.errors import UnusableOptionError
 from health.status import HealthStatus
 
 # Each look reads the database's own catalogue: the project's tables may be locked, or not be there yet.
@@ -51,7 +52,7 @@ class DatabaseCheck(Check):
         """One for every alias in HEALTH_DATABASES, or for the one that the options name."""
         if "alias" in options:
             if options["alias"] not in connections.settings:
-                raise ValueError(f"there is no database “{options['alias']}” in DATABASES")
+                raise UnusableOptionError(f"there is no database “{options['alias']}” in DATABASES")
             load_driver(options["alias"])
             return [cls(name=name, **options)]
         aliases = chosen_aliases()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from health.errors import CheckSettingError
+from health.base import Check
+from health.errors import CheckSettingError, UnusableOptionError
 from health.registry import UnusableCheck, build_checks, make_checks
 from health.status import HealthStatus
+from health.system_checks import check_settings
 from tests.health.fakes import Says, only, path_of
 
 
@@ -71,3 +75,98 @@ def test_there_is_a_check_for_each_entry(settings: Any) -> None:
     assert isinstance(one, Says)
     assert isinstance(two, UnusableCheck)
     assert (two.name, two.run().status) == ("two", HealthStatus.UNHEALTHY)
+
+
+class Broken(Says):
+    """Its mistakes show when it is made."""
+
+    @classmethod
+    def expand(cls, name: str, options: Mapping[str, Any]) -> list[Check]:
+        return [cls(name=name, status=options["nowhere"])]
+
+
+class Empty(Says):
+    """Forgets to return what it made."""
+
+    @classmethod
+    def expand(cls, *_: object) -> Any: ...
+
+
+class Strange(Says):
+    """Returns what is no check."""
+
+    @classmethod
+    def expand(cls, *_: object) -> Any:
+        return ["check"]
+
+
+@pytest.mark.parametrize("kind", [Broken, Empty, Strange])
+def test_a_check_that_cannot_be_made_is_unusable_and_told(settings: Any, kind: type) -> None:
+    settings.HEALTH_CHECKS = only(mine={"check": path_of(kind)}, other="healthy")
+    assert [type(check) for check in build_checks()] == [UnusableCheck, Says]
+    assert [message.id for message in check_settings() if "'mine'" in message.msg] == ["health.E002"]
+
+
+@pytest.mark.parametrize("code", ["nowhere", "raise OSError", "import nowhere", "1 +"])
+def test_a_module_that_cannot_be_imported_is_unusable_and_told(
+    settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    (tmp_path / "broken_for_a_test.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    settings.HEALTH_CHECKS = only(mine={"check": "broken_for_a_test.Check"})
+    [check] = build_checks()
+    assert isinstance(check, UnusableCheck)
+    assert [message.id for message in check_settings() if "'mine'" in message.msg] == ["health.E002"]
+
+
+SECRET = "redis://:hunter2@cache.internal/0"
+
+
+class Counting(Says):
+    """Python's own texts quote what they could not use."""
+
+    @classmethod
+    def expand(cls, name: str, options: Mapping[str, Any]) -> list[Check]:
+        return [cls(name=name, deadline_seconds=int(options["count"]))]
+
+
+class Asking(Says):
+    """Says itself what to write."""
+
+    @classmethod
+    def expand(cls, *_: object) -> list[Check]:
+        raise UnusableOptionError("write count as a number")
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"check": path_of(Counting), "count": SECRET},
+        {"check": path_of(Says), SECRET: SECRET},
+        {"check": SECRET},
+        {"check": path_of(Says), "worst": SECRET},
+    ],
+)
+def test_no_text_of_an_error_or_of_an_option_is_in_the_log(
+    settings: Any, caplog: pytest.LogCaptureFixture, entry: dict[str, str]
+) -> None:
+    settings.HEALTH_CHECKS = only(mine=entry)
+    build_checks()
+    assert "HEALTH_CHECKS['mine'] makes no check" in caplog.text
+    assert "hunter2" not in caplog.text
+
+
+def test_the_log_names_the_kind_of_the_error(settings: Any, caplog: pytest.LogCaptureFixture) -> None:
+    settings.HEALTH_CHECKS = only(mine={"check": path_of(Counting), "count": SECRET})
+    build_checks()
+    assert "(ValueError)" in caplog.text
+
+
+def test_the_system_check_shows_our_sentences_and_no_others() -> None:
+    assert problem(check=path_of(Asking)) == "write count as a number"
+    told = problem(check=path_of(Counting), count=SECRET)
+    assert told == f"{path_of(Counting)} fails with ValueError when it is imported or made"
+
+
+def test_an_option_that_there_is_not_is_named() -> None:
+    assert problem(colour="red").endswith("Patient has no option colour")
