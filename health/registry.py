@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
@@ -34,17 +34,41 @@ class UnusableCheck(Check):
         return self.found(HealthStatus.UNHEALTHY, "unusable")
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One of HEALTH_CHECKS, and the checks it stands for; or the error for which it makes none."""
+
+    name: str
+    options: Mapping[str, Any]
+    checks: Sequence[Check] = ()
+    error: CheckSettingError | None = None
+
+
 def build_checks() -> tuple[Check, ...]:
     """One for each component, in the order of the settings; never raises."""
-    checks: list[Check] = []
+    checks: dict[str, Check] = {}
+    for entry in read_entries():
+        checks |= {check.name: check for check in entry.checks}
+        if entry.error is not None:
+            kind = type(
+                entry.error.__cause__
+            ).__name__  # and no more: the text may quote an option, and that be a secret
+            logger.error("HEALTH_CHECKS[%r] makes no check (%s): see `manage.py check`.", entry.name, kind)
+            checks[entry.name] = UnusableCheck(name=entry.name)
+    return tuple(checks.values())
+
+
+def read_entries() -> Iterator[Entry]:
+    """In the order of the settings; never raises. Of two components of one name the later makes its entry unusable."""
+    taken: set[str] = set()
     for name, options in conf.checks.items():
         try:
-            checks += make_checks(name, options)
+            checks = make_checks(name, options)
+            _insist_on_new_names(name, checks, taken)
+            yield Entry(name, options, checks)
         except CheckSettingError as error:
-            kind = type(error.__cause__).__name__  # and no more: the text may quote an option, and that be a secret
-            logger.error("HEALTH_CHECKS[%r] makes no check (%s): see `manage.py check`.", name, kind)  # noqa: TRY400 - as said
-            checks.append(UnusableCheck(name=name))
-    return tuple({check.name: check for check in checks}.values())
+            taken.add(name)
+            yield Entry(name, options, error=error)
 
 
 def make_checks(name: str, options: Mapping[str, Any]) -> list[Check]:
@@ -58,10 +82,18 @@ def make_checks(name: str, options: Mapping[str, Any]) -> list[Check]:
         raise CheckSettingError(name, problem) from error
 
 
+def _insist_on_new_names(name: str, checks: Sequence[Check], taken: set[str]) -> None:
+    for check in checks:
+        if check.name in taken:
+            raise CheckSettingError(
+                name, f"there is another component “{check.name}”: write an entry of another name for one of the two"
+            )
+        taken.add(check.name)
+
+
 def _made(name: str, options: Mapping[str, Any]) -> list[Check]:
     """Raises whatever the check's code does, too."""
-    if not _NAME.fullmatch(name):
-        raise UnusableOptionError("a name has lower-case letters, digits, “_”, “-” and “.” only")
+    _insist_on_name(name)
     rest = _understood(options)
     path = rest.pop("check", None)
     if not isinstance(path, str):
@@ -96,6 +128,7 @@ def _understood(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def _insist(check: Check) -> None:
     """On what the engine works with: with anything else it would fail, and with it every component's probe."""
+    _insist_on_name(check.name)
     for option in ("deadline_seconds", "fresh_seconds"):
         _insist_on_seconds(option, getattr(check, option))
     for option in ("critical", "startup_only"):
@@ -103,6 +136,13 @@ def _insist(check: Check) -> None:
             raise UnusableOptionError(f"write {option} as True or False")
     if type(check.worst) is not HealthStatus:
         raise UnusableOptionError(_WHICH_WORST)
+
+
+def _insist_on_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise UnusableOptionError(
+            f"“{name}” is no name for a component: write at most 64 lower-case letters, digits, “_”, “-” and “.”"
+        )
 
 
 def _insist_on_seconds(option: str, value: object) -> None:

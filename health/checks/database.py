@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ _POSTGRESQL_LOOK = """
     SELECT 1;
     SELECT relname FROM pg_catalog.pg_class LIMIT 1
 """
+_NOT_IN_NAMES = re.compile(r"[^a-z0-9_.-]")
 _LIMIT_FACTOR = 2.5  # of the deadline; at twice the deadline the run is interrupted
 
 
@@ -85,4 +87,4 @@ class DatabaseCheck(Check):
 
 
 def _name(name: str, alias: str) -> str:
-    return name if alias == DEFAULT_DB_ALIAS else f"{name}-{alias.lower()}"
+    return name if alias == DEFAULT_DB_ALIAS else f"{name}-{_NOT_IN_NAMES.sub('-', alias.lower())}"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connections
 
 from health.base import Check
 from health.errors import CheckSettingError, UnusableOptionError
@@ -170,3 +171,72 @@ def test_the_system_check_shows_our_sentences_and_no_others() -> None:
 
 def test_an_option_that_there_is_not_is_named() -> None:
     assert problem(colour="red").endswith("Patient has no option colour")
+
+
+class Twins(Says):
+    """One entry, two components."""
+
+    @classmethod
+    def expand(cls, name: str, options: Mapping[str, Any]) -> list[Check]:
+        return [cls(name=twin, **options) for twin in (name, f"{name}-twin")]
+
+
+def unwell(settings: Any, **checks: Any) -> list[str]:
+    """Of the components, and that the system check tells of as many."""
+    settings.HEALTH_CHECKS = only(**checks)
+    found = [check.name for check in build_checks() if isinstance(check, UnusableCheck)]
+    assert [message.id for message in check_settings() if message.id == "health.E002"] == ["health.E002"] * len(found)
+    return found
+
+
+def test_a_component_that_has_anothers_name_is_unusable_and_told(settings: Any) -> None:
+    twins = {"check": path_of(Twins)}
+    taken: dict[str, Any] = {"mine-twin": "healthy"}
+    assert unwell(settings, mine=twins) == []
+    assert unwell(settings, mine=twins, **taken) == ["mine-twin"]
+    assert unwell(settings, **taken, mine=twins) == ["mine"]
+
+
+def test_one_that_has_the_name_of_an_unusable_one_does_not_hide_it(settings: Any) -> None:
+    broken: dict[str, Any] = {"mine-twin": {"check": "nowhere.Check"}}
+    assert unwell(settings, **broken, mine={"check": path_of(Twins)}) == ["mine-twin", "mine"]
+
+
+def test_databases_whose_components_would_have_one_name_are_told(settings: Any, replicas: Replicas) -> None:
+    replicas("Replica", "replica")
+    [message] = [message for message in check_settings() if message.id == "health.E002"]
+    assert "database-replica" in message.msg
+    assert [check.name for check in build_checks() if isinstance(check, UnusableCheck)] == ["database"]
+
+
+def test_the_component_of_a_database_has_a_name_that_can_stand_in_a_url(settings: Any, replicas: Replicas) -> None:
+    replicas("a b/c", "Größe")
+    assert [check.name for check in build_checks()] == ["database-a-b-c", "database-gr--e"]
+
+
+def test_an_expanded_name_that_cannot_stand_in_a_url_is_refused(settings: Any) -> None:
+    assert unwell(settings, mine={"check": path_of(Misnamed)}) == ["mine"]
+
+
+class Misnamed(Says):
+    """Takes no care."""
+
+    @classmethod
+    def expand(cls, name: str, options: Mapping[str, Any]) -> list[Check]:
+        return [cls(name=f"{name} of ours", **options)]
+
+
+Replicas = Callable[..., None]
+
+
+@pytest.fixture
+def replicas(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Replicas:
+    """Databases of these aliases, and no other component."""
+
+    def add(*aliases: str) -> None:
+        for alias in aliases:
+            monkeypatch.setitem(connections.settings, alias, connections.settings["default"])
+        settings.HEALTH_DATABASES = aliases
+        settings.HEALTH_CHECKS = {"redis": None, "disk": None, "memory": None, "migrations": None}
+
+    return add
