@@ -10,11 +10,10 @@ from fractions import Fraction
 from typing import Any, ClassVar
 
 from health.base import Check, Finding
+from health.checks.percent import insist_on_percentages
 from health.conf import conf
 from health.errors import UnusableOptionError
 from health.status import HealthStatus
-
-_PERCENTAGES = ("degraded_below_percent", "unhealthy_below_percent", "inodes_below_percent")
 
 
 def _may_write(path: str) -> bool:
@@ -63,8 +62,7 @@ class DiskCheck(Check):
 
     def __post_init__(self) -> None:
         self.path = _usable_path(self.path)
-        for name in _PERCENTAGES:
-            _refuse_what_is_no_percentage(name, getattr(self, name))
+        insist_on_percentages(self, "degraded_below_percent", "unhealthy_below_percent", "inodes_below_percent")
         if self.unhealthy_below_percent > self.degraded_below_percent:
             raise UnusableOptionError(
                 "write an unhealthy_below_percent that is not above degraded_below_percent, such as 5 and 10"
@@ -123,8 +121,3 @@ def _usable_path(path: Any) -> str:
     if not isinstance(text, str) or not text or "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
         raise UnusableOptionError("write path as the name of a directory, such as '/var/lib/project'")
     return text
-
-
-def _refuse_what_is_no_percentage(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 100:
-        raise UnusableOptionError(f"write {name} as a number from 0 to 100, such as 5")

@@ -6,16 +6,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
 import psutil
 
 from health.base import Check, Finding
 from health.checks.cgroups import MemoryLimit, memory_limits
+from health.checks.percent import insist_on_percentages
 from health.errors import UnusableOptionError
 from health.status import HealthStatus
-
-_PERCENTAGES = ("degraded_above_percent", "unhealthy_above_percent")
 
 
 class HostMemory(Protocol):
@@ -66,8 +65,7 @@ class MemoryCheck(Check):
     }
 
     def __post_init__(self) -> None:
-        for name in _PERCENTAGES:
-            _refuse_what_is_no_percentage(name, getattr(self, name))
+        insist_on_percentages(self, "degraded_above_percent", "unhealthy_above_percent")
         if self.unhealthy_above_percent < self.degraded_above_percent:
             raise UnusableOptionError(
                 "write an unhealthy_above_percent that is not below degraded_above_percent, such as 95 and 85"
@@ -113,8 +111,3 @@ def _size(size_bytes: int) -> str:
             break
         size, unit = size / 1024, larger
     return f"{size:.1f}".removesuffix(".0") + f" {unit}"
-
-
-def _refuse_what_is_no_percentage(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 100:
-        raise UnusableOptionError(f"write {name} as a number from 0 to 100, such as 90")
