@@ -20,6 +20,7 @@ from django.utils.module_loading import import_string
 from health.conf import HealthSettings, as_written, conf
 from health.middleware import HealthMiddleware
 from health.registry import Entry, read_entries
+from health.status import HealthStatus
 
 READINESS_SECONDS = 5.0
 STARTUP_SECONDS = 30.0
@@ -138,6 +139,7 @@ def _checks() -> Iterator[CheckMessage]:
         yield from _deadlines(entry)
         if entry.name in written:
             yield from _thresholds(entry)
+            yield from _flags(entry)
 
 
 def _deadlines(entry: Entry) -> Iterator[CheckMessage]:
@@ -169,6 +171,16 @@ def _thresholds(entry: Entry) -> Iterator[CheckMessage]:
                 f"{check.deadline_seconds:g} s: it would be late before it is slow.",
                 hint="In HEALTH_CHECKS let its slow_seconds be less than its deadline_seconds.",
                 id="health.W005",
+            )
+
+
+def _flags(entry: Entry) -> Iterator[CheckMessage]:
+    for check in entry.checks:
+        if entry.options.get("critical") and check.worst is not HealthStatus.UNHEALTHY:
+            yield checks.Warning(
+                f"{check.name} is critical, which has no effect: it is {check.worst} at worst.",
+                hint="In HEALTH_CHECKS let its worst be 'unhealthy' if nothing works without it, or take critical out.",
+                id="health.W012",
             )
 
 

@@ -17,6 +17,7 @@ from health.base import Check, Finding
 from health.checks.cache import cache_class, cache_locations
 from health.checks.line import Line
 from health.conf import conf
+from health.errors import UnusableOptionError
 from health.status import HealthStatus
 
 if TYPE_CHECKING:  # a project may have this app and not the client library
@@ -35,6 +36,9 @@ class RedisCheck(Check):
 
     ``server`` is which of those that LOCATION lists. Of a Sentinel's service it is the one that is in charge. Of a
     Cluster it is the node that LOCATION names. Slow above ``slow_seconds``.
+
+    It finds an error unhealthy, and ``worst`` makes that degraded: few projects cannot do without their cache. For one
+    that cannot, let ``worst`` be unhealthy and ``critical`` true.
     """
 
     critical: bool = False
@@ -62,17 +66,25 @@ class RedisCheck(Check):
 
     @classmethod
     def expand(cls, name: str, options: Mapping[str, Any]) -> list[Check]:
-        """One for every server of the cache (HEALTH_CACHE, or the options'); none where that is not Redis."""
+        """One for every server of the cache (HEALTH_CACHE, or the options'); none where that is not Redis.
+
+        Raises UnusableOptionError for a cache that is not there, or a Redis without a server.
+        """
         alias = options.get("alias", conf.cache)
         if not speaks_redis(cache_class(alias)):
             return []
+        locations = cache_locations(alias)
+        if not locations or not all(locations):
+            raise UnusableOptionError(
+                f"write the LOCATION of the cache “{alias}” as its servers' URLs, such as 'redis://127.0.0.1:6379/0'"
+            )
         with suppress(ImportError):  # is for the run to tell
             import_module("redis")  # now, and not in the first run's time
         if "server" in options:
             return [cls(name=name, **{**options, "alias": alias})]
         return [
             cls(name=f"{name}-{server + 1}" if server else name, **{**options, "alias": alias, "server": server})
-            for server in range(len(cache_locations(alias)))
+            for server in range(len(locations))
         ]
 
     def run(self) -> Finding:
@@ -83,7 +95,7 @@ class RedisCheck(Check):
         try:
             self._ping()
         except (RedisError, OSError) as error:
-            return self.found(HealthStatus.DEGRADED, "timed_out" if self._line.was_cut else _code(error))
+            return self.found(HealthStatus.UNHEALTHY, "timed_out" if self._line.was_cut else _code(error))
         seconds = time.monotonic() - began_at
         status, code = (
             (HealthStatus.HEALTHY, "answers") if seconds <= self.slow_seconds else (HealthStatus.DEGRADED, "slow")

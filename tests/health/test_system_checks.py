@@ -233,6 +233,21 @@ def test_w011_the_root_of_everything(settings: Any, path: object) -> None:
     assert found() == ["W011"]
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"critical": True, "worst": "degraded"}, ["W012"]),
+        ({"critical": True, "worst": "unhealthy"}, []),
+        ({"critical": True}, []),
+        ({"worst": "degraded"}, []),
+        ({"critical": False, "worst": "healthy"}, []),
+    ],
+)
+def test_w012_a_critical_one_that_is_never_unhealthy(settings: Any, options: Any, expected: list[str]) -> None:
+    settings.HEALTH_CHECKS = only(mine={"check": path_of(Says), **options})
+    assert found() == expected
+
+
 def test_the_app_registers_its_checks(settings: Any) -> None:
     settings.HEALTH_PATH = "health"
     with pytest.raises(SystemCheckError, match=re.escape("health.E001")):
