@@ -49,12 +49,13 @@ class OwnConnection:
     """To one database; kept from job to job as long as its CONN_MAX_AGE allows. For one thread at a time.
 
     PostgreSQL: connecting takes 2 s at most for each of the host's addresses. Where the driver tells its socket
-    (those of PostgreSQL and MySQL do), ``interrupt`` ends whatever waits on it.
+    (those of PostgreSQL and MySQL do), ``interrupt`` ends whatever waits on it. A ``line`` is given where a run uses
+    several connections, one after the other.
     """
 
-    def __init__(self, alias: str) -> None:
+    def __init__(self, alias: str, line: Line | None = None) -> None:
         self._alias = alias
-        self._line = Line()
+        self._line = line or Line()
         self._connection: BaseDatabaseWrapper | None = None
 
     def run(self, job: Callable[[BaseDatabaseWrapper], Result]) -> Result:
@@ -62,14 +63,14 @@ class OwnConnection:
 
         A connection that was good once may have been ended meanwhile; then the job is tried once more on a new one.
         """
-        self._line.begin()
         was_kept = self._connection is not None
-        try:
+        with self._line.in_use():
+            try:
+                return self._run(job)
+            except (OperationalError, InterfaceError):
+                if not was_kept or self._line.was_cut:
+                    raise
             return self._run(job)
-        except (OperationalError, InterfaceError):
-            if not was_kept or self._line.was_cut:
-                raise
-        return self._run(job)
 
     def interrupt(self) -> None:
         """Make a hung job fail, from another thread; neither waits nor raises."""

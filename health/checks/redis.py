@@ -90,12 +90,12 @@ class RedisCheck(Check):
     def run(self) -> Finding:
         from redis.exceptions import RedisError
 
-        self._line.begin()
         began_at = time.monotonic()
-        try:
-            self._ping()
-        except (RedisError, OSError) as error:
-            return self.found(HealthStatus.UNHEALTHY, "timed_out" if self._line.was_cut else _code(error))
+        with self._line.in_use():
+            try:
+                self._ping()
+            except (RedisError, OSError) as error:
+                return self.found(HealthStatus.UNHEALTHY, "timed_out" if self._line.was_cut else _code(error))
         seconds = time.monotonic() - began_at
         status, code = (
             (HealthStatus.HEALTHY, "answers") if seconds <= self.slow_seconds else (HealthStatus.DEGRADED, "slow")
