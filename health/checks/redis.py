@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -133,25 +133,43 @@ class RedisCheck(Check):
             raise
 
     def _connected(self) -> AbstractConnection:
-        pool = _copy(_pool(self.alias, self.server), self.deadline_seconds * _PATIENCE_FACTOR)
-        greet = pool.connection_kwargs.get("redis_connect_func")
-
-        def hold_and_greet(connection: Any) -> None:
-            self._line.hold(connection._sock.fileno())  # noqa: SLF001 - before the greeting, which may hang too
-            if greet is None:
-                connection.on_connect()
-            else:
-                greet(connection)
-
-        settings = {**pool.connection_kwargs, "redis_connect_func": hold_and_greet}
-        connection: AbstractConnection = pool.connection_class(**settings)
+        pool = _own(_pool(self.alias, self.server), self.deadline_seconds, self._line)
+        connection: AbstractConnection = pool.connection_class(**pool.connection_kwargs)
         self._connection = connection
         try:
             connection.connect()
             return connection
         finally:
-            for sentinel in getattr(getattr(pool, "sentinel_manager", None), "sentinels", ()):
-                sentinel.connection_pool.disconnect()
+            _leave_sentinels(pool)
+
+
+class OwnRedisCache:
+    """A Redis cache on pools of its own, of which nothing is left after each reading. For one thread at a time."""
+
+    def __init__(self, alias: str, deadline_seconds: float) -> None:
+        self._alias = alias
+        self._deadline_seconds = deadline_seconds
+        self._line = Line()
+
+    def get(self, key: str) -> object:
+        """Through the cache itself, so that the key and the value are what it makes of them."""
+        pools: list[ConnectionPool] = []
+
+        def own(pool: ConnectionPool) -> ConnectionPool:
+            pools.append(_own(pool, self._deadline_seconds, self._line))
+            return pools[-1]
+
+        with self._line.in_use():
+            try:
+                return _on_pools(own, caches.create_connection(self._alias)).get(key)
+            finally:
+                self._line.let_go()
+                for pool in pools:
+                    pool.disconnect()
+                    _leave_sentinels(pool)
+
+    def interrupt(self) -> None:
+        self._line.cut()
 
 
 def speaks_redis(kind: type) -> bool:
@@ -171,6 +189,41 @@ def _pool(alias: str, server: int) -> ConnectionPool:
     params = factory.make_connection_params(cache.client._server[server])  # noqa: SLF001 - nor here
     made: ConnectionPool = factory.get_connection_pool(params)
     return made
+
+
+def _on_pools(own: Callable[[ConnectionPool], ConnectionPool], cache: Any) -> Any:
+    """The cache, which has not been used yet, with what ``own`` makes of each of its pools."""
+    if isinstance(cache, DjangoRedisCache):
+        client: Any = cache._cache  # noqa: SLF001 - as above
+        made = client._get_connection_pool  # noqa: SLF001 - as above
+        client._get_connection_pool = lambda write: own(made(write))  # noqa: SLF001 - as above
+        return cache
+    factory = cache.client.connection_factory  # whose pools are the whole process's
+    factory.get_or_create_connection_pool = lambda params: own(factory.get_connection_pool(params))
+    shards = getattr(cache.client, "_serverdict", {})
+    shards.update({server: factory.connect(server) for server in shards})
+    return cache
+
+
+def _own(pool: ConnectionPool, deadline_seconds: float, line: Line) -> ConnectionPool:
+    """A copy whose connections give up in time, and are held by the line."""
+    own = _copy(pool, deadline_seconds * _PATIENCE_FACTOR)
+    greet = own.connection_kwargs.get("redis_connect_func")
+
+    def hold_and_greet(connection: Any) -> None:
+        line.hold(connection._sock.fileno())  # noqa: SLF001 - before the greeting, which may hang too
+        if greet is None:
+            connection.on_connect()
+        else:
+            greet(connection)
+
+    own.connection_kwargs["redis_connect_func"] = hold_and_greet
+    return own
+
+
+def _leave_sentinels(pool: ConnectionPool) -> None:
+    for sentinel in getattr(getattr(pool, "sentinel_manager", None), "sentinels", ()):
+        sentinel.connection_pool.disconnect()
 
 
 def _copy(pool: ConnectionPool, timeout_seconds: float) -> ConnectionPool:
