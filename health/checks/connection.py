@@ -17,7 +17,7 @@ from health.conf import conf
 from health.errors import UnusableOptionError
 
 _NO_DATABASE = "django.db.backends.dummy"  # what Django makes of a project that names none
-# 2 s is the least that libpq and psycopg wait. SQLite would wait 5 s for a lock.
+# 2 s is the least that libpq and psycopg wait, for each address. SQLite would wait 5 s for a lock.
 _HURRIED_OPTIONS: dict[str, dict[str, Any]] = {"postgresql": {"connect_timeout": 2}, "sqlite": {"timeout": 1}}
 # The protocol of prepared statements and of parameters bound by the server takes one command at a time.
 _NOT_OURS = ("pool", "prepare_threshold", "server_side_binding")
@@ -48,9 +48,9 @@ def load_driver(alias: str) -> None:
 class OwnConnection:
     """To one database; kept from job to job as long as its CONN_MAX_AGE allows. For one thread at a time.
 
-    PostgreSQL: connecting takes 2 s at most for each of the host's addresses. Where the driver tells its socket
-    (those of PostgreSQL and MySQL do), ``interrupt`` ends whatever waits on it. A ``line`` is given where a run uses
-    several connections, one after the other.
+    PostgreSQL: connecting takes 2 s at most for each of the host's addresses, after its name was looked up, which takes
+    as long as the resolver allows (resolv.conf). Where the driver tells its socket (those of PostgreSQL and MySQL do),
+    ``interrupt`` ends whatever waits on it. A ``line`` is given where a run uses several connections in turn.
     """
 
     def __init__(self, alias: str, line: Line | None = None) -> None:
