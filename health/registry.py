@@ -50,9 +50,8 @@ def build_checks() -> tuple[Check, ...]:
     for entry in read_entries():
         checks |= {check.name: check for check in entry.checks}
         if entry.error is not None:
-            kind = type(
-                entry.error.__cause__
-            ).__name__  # and no more: the text may quote an option, and that be a secret
+            # No more than the kind: the text may quote an option, and that be a secret.
+            kind = type(entry.error.__cause__ or entry.error).__name__
             logger.error("HEALTH_CHECKS[%r] makes no check (%s): see `manage.py check`.", entry.name, kind)
             checks[entry.name] = UnusableCheck(name=entry.name)
     return tuple(checks.values())

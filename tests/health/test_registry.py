@@ -131,6 +131,14 @@ class Counting(Says):
         return [cls(name=name, deadline_seconds=int(options["count"]))]
 
 
+class Same(Says):
+    """Two components of one name."""
+
+    @classmethod
+    def expand(cls, name: str, options: Mapping[str, Any]) -> list[Check]:
+        return [cls(name=name, **options)] * 2
+
+
 class Asking(Says):
     """Says itself what to write."""
 
@@ -157,10 +165,20 @@ def test_no_text_of_an_error_or_of_an_option_is_in_the_log(
     assert "hunter2" not in caplog.text
 
 
-def test_the_log_names_the_kind_of_the_error(settings: Any, caplog: pytest.LogCaptureFixture) -> None:
-    settings.HEALTH_CHECKS = only(mine={"check": path_of(Counting), "count": SECRET})
+@pytest.mark.parametrize(
+    ("entry", "kind"),
+    [
+        ({"check": path_of(Counting), "count": SECRET}, "ValueError"),
+        ({"check": path_of(Says), "worst": SECRET}, "UnusableOptionError"),
+        ({"check": path_of(Same)}, "CheckSettingError"),
+    ],
+)
+def test_the_log_names_the_kind_of_the_error(
+    settings: Any, caplog: pytest.LogCaptureFixture, entry: dict[str, str], kind: str
+) -> None:
+    settings.HEALTH_CHECKS = only(mine=entry)
     build_checks()
-    assert "(ValueError)" in caplog.text
+    assert f"({kind})" in caplog.text
 
 
 def test_the_system_check_shows_our_sentences_and_no_others() -> None:
