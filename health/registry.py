@@ -53,8 +53,19 @@ def build_checks() -> tuple[Check, ...]:
             # No more than the kind: the text may quote an option, and that be a secret.
             kind = type(entry.error.__cause__ or entry.error).__name__
             logger.error("HEALTH_CHECKS[%r] makes no check (%s): see `manage.py check`.", entry.name, kind)
-            checks[entry.name] = UnusableCheck(name=entry.name)
+            checks[entry.name] = UnusableCheck(name=entry.name, critical=_is_critical(entry.options))
     return tuple(checks.values())
+
+
+def _is_critical(options: Mapping[str, Any]) -> bool:
+    """As the check would be that cannot be made: a slip in what is optional takes no pod out."""
+    said = options.get("critical")
+    if isinstance(said, bool):
+        return said
+    try:
+        return bool(import_string(options["check"]).critical)
+    except Exception:  # noqa: BLE001 - a check of which nothing is known may be one that matters
+        return True
 
 
 def read_entries() -> Iterator[Entry]:

@@ -258,3 +258,22 @@ def replicas(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Replicas:
         settings.HEALTH_CHECKS = {"redis": None, "disk": None, "memory": None, "migrations": None}
 
     return add
+
+
+@pytest.mark.parametrize(
+    ("entry", "is_critical"),
+    [
+        ({"check": "health.checks.memory.MemoryCheck", "no_such": 1}, False),
+        ({"check": "health.checks.memory.MemoryCheck", "no_such": 1, "critical": True}, True),
+        ({"check": "health.checks.disk.DiskCheck", "no_such": 1}, True),
+        ({"check": "health.checks.disk.DiskCheck", "no_such": 1, "critical": False}, False),
+        ({"check": "nowhere.Check"}, True),
+        ({"check": "nowhere.Check", "critical": False}, False),
+        ({"check": 5, "critical": "no"}, True),
+    ],
+)
+def test_a_slip_in_what_is_optional_takes_no_pod_out(settings: Any, entry: dict[str, Any], is_critical: bool) -> None:
+    settings.HEALTH_CHECKS = only() | {"mine": entry}
+    (check,) = build_checks()
+    assert isinstance(check, UnusableCheck)
+    assert check.critical is is_critical
