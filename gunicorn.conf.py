@@ -21,8 +21,12 @@ max_requests_jitter = 1_000
 # The slowest page is bounded by the database's own limits; a worker silent for longer is stuck.
 timeout = 30
 # Told to stop, it goes on serving for HEALTH_DRAIN_SECONDS (10) while it says that it is not ready, and then finishes
-# what is in flight: together less than the 30 s after which Kubernetes kills it.
-on_starting = drain_before_stopping(seconds=Environment.of_process().integer("HEALTH_DRAIN_SECONDS"))
+# what is in flight: together less than the 30 s after which Kubernetes kills it (HEALTH_TERMINATION_GRACE_SECONDS).
+_environment = Environment.of_process()
+on_starting = drain_before_stopping(
+    seconds=_environment.integer("HEALTH_DRAIN_SECONDS"),
+    grace_seconds=_environment.integer("HEALTH_TERMINATION_GRACE_SECONDS"),
+)
 graceful_timeout = 15
 keepalive = 5
 # Heartbeats of workers belong into memory, not on a slow disk; where there is no such place (macOS) gunicorn finds one.

@@ -10,7 +10,20 @@ from django.utils.crypto import constant_time_compare
 
 from health.conf import Network, conf
 
-_TOLD_BY_PROXIES = ("HTTP_FORWARDED", "HTTP_X_FORWARDED", "HTTP_X_REAL_IP", "HTTP_VIA")
+_TOLD_BY_PROXIES = (
+    "HTTP_FORWARDED",
+    "HTTP_VIA",
+    "HTTP_X_FORWARDED",
+    "HTTP_X_REAL_IP",
+    "HTTP_X_CLIENT_IP",
+    "HTTP_X_CLUSTER_CLIENT_IP",
+    "HTTP_X_ORIGINAL_FORWARDED_FOR",
+    "HTTP_X_ENVOY_EXTERNAL_ADDRESS",
+    "HTTP_CLIENT_IP",
+    "HTTP_TRUE_CLIENT_IP",
+    "HTTP_CF_CONNECTING_IP",
+    "HTTP_FASTLY_CLIENT_IP",
+)
 """Beginnings of names. With any of them, even empty, the peer's address is a proxy's and says nothing of who asks."""
 
 
@@ -40,7 +53,7 @@ def _is_near(request: HttpRequest) -> bool:
 
 def _is_within(peer: str, networks: Sequence[Network]) -> bool:
     try:
-        address = ip_address(peer.partition("%")[0])  # fe80::1%eth0
+        address = ip_address(peer)
     except ValueError:  # a Unix socket has no address
         return False
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None  # a server that listens on [::]

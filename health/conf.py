@@ -24,6 +24,8 @@ DEFAULT_CHECKS: Mapping[str, str] = {
     "migrations": "health.checks.migrations.MigrationsCheck",
 }
 
+_MAKES_NO_CHECK: Mapping[str, Any] = {"check": None}
+
 Network: TypeAlias = IPv4Network | IPv6Network
 _Value = TypeVar("_Value")
 
@@ -82,14 +84,9 @@ class HealthSettings:
         return self._read("HEALTH_VERSION", "", _text)
 
     @property
-    def drain_seconds(self) -> float:
-        """How long a server that was told to stop goes on serving while it says that it is not ready."""
-        return self._read("HEALTH_DRAIN_SECONDS", 10.0, _seconds_or_none)
-
-    @property
     def server_timeout_seconds(self) -> float:
-        """After how long the server kills a worker that does not answer (gunicorn's ``timeout``)."""
-        return self._read("HEALTH_SERVER_TIMEOUT_SECONDS", 30.0, _seconds)
+        """After how long the server kills a worker that does not answer (gunicorn's ``timeout``); 0: never."""
+        return self._read("HEALTH_SERVER_TIMEOUT_SECONDS", 30.0, _seconds_or_none)
 
 
 class _SafeSettings(HealthSettings):
@@ -151,30 +148,37 @@ def _url_path(value: Any) -> str:
 
 
 def _networks(value: Any) -> Sequence[Network]:
-    return tuple(ip_network(one) for one in _texts(value))
+    return tuple(ip_network(one, strict=False) for one in _texts(value))  # 10.0.0.1/8 is meant as 10.0.0.0/8
 
 
 def _checks(value: Any) -> Mapping[str, Mapping[str, Any]]:
-    merged: dict[str, dict[str, Any]] = {name: {"check": path} for name, path in DEFAULT_CHECKS.items()}
+    merged: dict[str, Mapping[str, Any]] = {name: {"check": path} for name, path in DEFAULT_CHECKS.items()}
     for name, entry in dict(value).items():
-        if entry is None:
-            merged.pop(_text(name), None)
-        elif isinstance(entry, str):
-            merged[_text(name)] = {"check": entry}
+        if entry is None and isinstance(name, str):
+            merged.pop(name, None)
         else:
-            merged[_text(name)] = {**merged.get(name, {}), **dict(entry)}
+            merged |= _entry(name, entry, merged)
     return merged
 
 
-def _seconds(value: Any, least: float = 0.001) -> float:
-    number = float(value)
-    if not (isfinite(number) and number >= least):
-        raise UnusableNumberError(number, least)
-    return number
+def _entry(name: Any, entry: Any, merged: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Mapping[str, Any]]:
+    """One that cannot be meant makes no check: it is an unhealthy component, and the others are what they are."""
+    try:
+        name = _text(name)
+    except (TypeError, UnicodeEncodeError):
+        return {ascii(name): _MAKES_NO_CHECK}
+    if isinstance(entry, str):
+        return {name: {"check": entry}}
+    if isinstance(entry, Mapping):
+        return {name: {**merged.get(name, {}), **entry}}
+    return {name: _MAKES_NO_CHECK}
 
 
 def _seconds_or_none(value: Any) -> float:
-    return _seconds(value, 0)
+    number = float(value)
+    if not (isfinite(number) and number >= 0):
+        raise UnusableNumberError(number, 0)
+    return number
 
 
 as_written = HealthSettings()

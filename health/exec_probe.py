@@ -1,8 +1,9 @@
 """Asks the running server how it is: for exec probes and a container's HEALTHCHECK; only the standard library.
 
-``python -m health.exec_probe [live|ready|startup]`` ends with 0 when the server answers 200, 1 when it answers anything
-else or does not answer in time, 2 when it was called wrongly, and prints one line. It needs no settings, follows no
-redirect, knows no proxy and, like kubelet, does not verify certificates: it asks its own machine, and tells it nothing.
+``python -m health.exec_probe [live|ready|startup]`` ends with 0 when the server answers 200, whole, 1 when it answers
+anything else or does not answer in time, 2 when it was called wrongly, and prints one line. It needs no settings,
+follows no redirect, knows no proxy and, like kubelet, does not verify certificates: it asks its own machine, and tells
+it nothing.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ _URL = re.compile(
     re.ASCII,
 )
 _STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})[ \r]")
-_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,9})[ \t]*\r\n", re.IGNORECASE)
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([^\r\n]*?)[ \t]*\r\n", re.IGNORECASE)
+_MOST_DIGITS = 9
 
 
 class Target(NamedTuple):  # not a dataclass: importing those takes a tenth of the whole run
@@ -46,6 +48,7 @@ class Target(NamedTuple):  # not a dataclass: importing those takes a tenth of t
 class Answer(NamedTuple):
     status: int
     body: bytes
+    is_whole: bool
 
 
 class NoAnswerError(Exception):
@@ -64,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except NoAnswerError as error:
         is_well, line = False, f"no answer from {target}: {error}"
     else:
-        is_well, line = answer.status == 200, said_in(answer)
+        is_well, line = answer.status == 200 and answer.is_whole, said_in(answer)
     if not is_quiet:
         with contextlib.suppress(OSError):  # nobody may be reading
             sys.stdout.write(_printable(line, MOST_CHARACTERS) + "\n")
@@ -83,24 +86,27 @@ def ask(target: Target, probe: str, timeout_seconds: float) -> Answer:
         f"GET {target.path}/{probe} HTTP/1.0\r\nHost: {target.host}:{target.port}\r\nAccept: application/json\r\n"
         "User-Agent: health.exec_probe\r\nConnection: close\r\n\r\n"
     )
-    received = bytearray()
+    received, is_whole = bytearray(), False
     with _connected(target, deadline) as connection:
         connection.settimeout(_left(deadline))
         connection.sendall(request.encode())
-        while len(received) < MOST_BYTES and not _is_complete(received):
+        while len(received) < MOST_BYTES and not is_whole:
             connection.settimeout(_left(deadline))
             part = connection.recv(MOST_BYTES)
+            received += part
+            is_whole = _is_whole(received, is_closed=not part)
             if not part:
                 break
-            received += part
     found = _STATUS.match(received)
     if found is None:
         raise NoAnswerError("it does not speak HTTP" if received else "it closed the connection")
-    return Answer(int(found[1]), bytes(received.partition(b"\r\n\r\n")[2]))
+    return Answer(int(found[1]), bytes(received.partition(b"\r\n\r\n")[2]), is_whole)
 
 
 def said_in(answer: Answer) -> str:
     """The status word and the components that are not healthy; only the status code where the body is not ours."""
+    if answer.status == 200 and not answer.is_whole:
+        return "HTTP 200, incomplete"
     import json  # not before there is something to read: every start pays for it
 
     try:
@@ -169,11 +175,16 @@ def _connect(target: Target, deadline: float) -> socket.socket:
     raise NoAnswerError("it has no address")
 
 
-def _is_complete(received: bytearray) -> bool:
-    """Whether as much has come as the server has announced; else its closing the connection is the end."""
+def _is_whole(received: bytearray, *, is_closed: bool) -> bool:
+    """Whether as much has come as the server has announced; where it announced nothing, its closing is the end."""
     end = received.find(b"\r\n\r\n")
-    length = _LENGTH.search(received, 0, end + 2) if end >= 0 else None
-    return length is not None and len(received) >= end + 4 + int(length[1])
+    if end < 0:
+        return False
+    announced = _LENGTH.search(received, 0, end + 2)
+    if announced is None:
+        return is_closed
+    digits = announced[1]
+    return digits.isdigit() and len(digits) <= _MOST_DIGITS and len(received) >= end + 4 + int(digits)
 
 
 def _left(deadline: float) -> float:

@@ -9,8 +9,9 @@ In ``gunicorn.conf.py``::
 gunicorn itself closes its listener at once, while Kubernetes goes on sending new connections until every proxy has
 heard that the pod is ending. How long to drain says HEALTH_DRAIN_SECONDS in the environment, 10 by default; 0 is
 gunicorn's own behaviour. Drain and ``graceful_timeout`` together must stay below ``terminationGracePeriodSeconds``
-(30 by default). gunicorn reads its configuration before ``--chdir``: start it in the project's folder, or name that in
-PYTHONPATH.
+of the pod, which HEALTH_TERMINATION_GRACE_SECONDS in the environment repeats (30 by default, as in Kubernetes): else a
+warning in gunicorn's log says so when it starts. gunicorn reads its configuration before ``--chdir``: start it in the
+project's folder, or name that in PYTHONPATH.
 
 Under another server (a bare uvicorn) nothing drains: give the container a ``preStop`` hook that sleeps as long instead.
 """
@@ -27,7 +28,12 @@ from typing import Any, Protocol, TypeAlias
 from health.errors import HealthError
 from health.lifecycle import lifecycle
 
+DRAIN, GRACE = "HEALTH_DRAIN_SECONDS", "HEALTH_TERMINATION_GRACE_SECONDS"
+VARIABLES = (DRAIN, GRACE)
+"""Of the environment; no settings of Django's, which gunicorn's own process need not have read."""
+
 DEFAULT_SECONDS = 10.0
+DEFAULT_GRACE_SECONDS = 30.0  # Kubernetes' own
 
 
 class Arbiter(Protocol):
@@ -47,19 +53,22 @@ Hook: TypeAlias = Callable[[Arbiter], object]
 
 
 def drain_before_stopping(
-    *, seconds: float | None = None, on_starting: Hook | None = None
+    *, seconds: float | None = None, grace_seconds: float | None = None, on_starting: Hook | None = None
 ) -> Callable[[Arbiter], None]:
     """The ``on_starting`` of a gunicorn configuration; one of your own is called first.
 
     A second SIGTERM ends the drain, SIGINT and SIGQUIT stop at once as ever. Read when gunicorn starts, not again on
-    SIGHUP. HealthError says that ``seconds``, or HEALTH_DRAIN_SECONDS in its place, is no number of seconds.
+    SIGHUP. HealthError says that ``seconds`` or ``grace_seconds``, or what the environment has in their place, is no
+    number of seconds.
     """
-    wanted = drain_seconds(os.environ) if seconds is None else _seconds(seconds)
+    wanted = drain_seconds(os.environ) if seconds is None else _seconds(DRAIN, seconds)
+    granted = _grace_seconds(os.environ) if grace_seconds is None else _seconds(GRACE, grace_seconds)
 
     def drain_on_sigterm(server: Arbiter) -> None:
         if on_starting is not None:
             on_starting(server)
         if wanted > 0:
+            _warn_of_a_kill(server, wanted, granted)
             _Drain(server, wanted).stand_before_stopping()
 
     return drain_on_sigterm
@@ -67,17 +76,36 @@ def drain_before_stopping(
 
 def drain_seconds(environment: Mapping[str, str]) -> float:
     """HEALTH_DRAIN_SECONDS, else the default; HealthError when it is no number of seconds."""
-    return _seconds(environment.get("HEALTH_DRAIN_SECONDS", "").strip() or DEFAULT_SECONDS)
+    return _seconds(DRAIN, environment.get(DRAIN, "").strip() or DEFAULT_SECONDS)
 
 
-def _seconds(value: str | float) -> float:
+def _grace_seconds(environment: Mapping[str, str]) -> float:
+    return _seconds(GRACE, environment.get(GRACE, "").strip() or DEFAULT_GRACE_SECONDS)
+
+
+def _seconds(name: str, value: str | float) -> float:
     try:
         number = float(value)
     except ValueError:
         number = -1
     if not (isfinite(number) and number >= 0):
-        raise HealthError(f"HEALTH_DRAIN_SECONDS must be a number of seconds, 0 or more, not {value!r}.")
+        raise HealthError(f"{name} must be a number of seconds, 0 or more, not {value!r}.")
     return number
+
+
+def _warn_of_a_kill(server: Arbiter, drained: float, granted: float) -> None:
+    finishing = server.cfg.graceful_timeout
+    if drained + finishing >= granted:
+        server.log.warning(
+            "A pod is killed %g s after it was told to stop, but it drains for %g s (%s) and has up to %g s for what "
+            "is in flight (graceful_timeout): lower one of them, or raise terminationGracePeriodSeconds and say so in "
+            "%s",
+            granted,
+            drained,
+            DRAIN,
+            finishing,
+            GRACE,
+        )
 
 
 class _Drain:

@@ -31,10 +31,11 @@ class Page:
     policy: str
 
 
-def as_page(response: HealthCheckResponse, *, details: bool) -> Page:
+def as_page(response: HealthCheckResponse, *, details: bool, is_renewing: bool = False) -> Page:
     """Without ``details``, with what anybody may know. ``?verbose`` makes no difference to it."""
     template, policy = _template()
-    return Page(template.render(Context(_context(response, details=details), use_l10n=False)), policy)
+    facts = _context(response, details=details) | {"is_renewing": is_renewing}
+    return Page(template.render(Context(facts, use_l10n=False)), policy)
 
 
 @cache

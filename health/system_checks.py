@@ -7,8 +7,9 @@ docs/reference/health.md lists the ids; none ever changes its meaning.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from django.core import checks
 from django.core.checks import CheckMessage
 from django.utils.module_loading import import_string
 
-from health.conf import HealthSettings, as_written, conf
+from health.conf import HealthSettings, Network, as_written, conf
 from health.middleware import HealthMiddleware
 from health.registry import Entry, read_entries
 from health.status import HealthStatus
@@ -25,9 +26,16 @@ from health.status import HealthStatus
 READINESS_SECONDS = 5.0
 STARTUP_SECONDS = 30.0
 """The timeouts of the probes in the deployment that docs/ describes."""
-_MOST_DRAIN_SECONDS = 25  # of the 30 s that a pod is given by default, the rest is for requests under way
 _LEAST_TOKEN_LENGTH = 16
 _ALIKE = 0.6  # of 1
+_VARIABLES = (
+    "HEALTH_DRAIN_SECONDS",
+    "HEALTH_TERMINATION_GRACE_SECONDS",
+)  # of ``health.gunicorn``, which needs no Django
+_EVERYBODY = tuple(
+    ip_network(network)
+    for network in ("0.0.0.0/0", "2000::/3", "::ffff:0:0/96")  # IPv6's last is IPv4 as a server on [::] sees it
+)
 _NAMES = {f"HEALTH_{name.upper()}": name for name, value in vars(HealthSettings).items() if isinstance(value, property)}
 
 
@@ -41,7 +49,6 @@ def check_settings(**_: Any) -> list[CheckMessage]:
         *_middleware(),
         *_aliases(),
         *_checks(),
-        *_drain(),
         *_token(),
         *_networks(),
         *_disk(),
@@ -65,12 +72,18 @@ def _unreadable() -> Iterator[CheckMessage]:
 def _unknown_names() -> Iterator[CheckMessage]:
     for setting in dir(settings):
         if setting.startswith("HEALTH_") and setting not in _NAMES:
-            meant = get_close_matches(setting, _NAMES, n=1, cutoff=_ALIKE)
             yield checks.Warning(
                 f"{setting} is no setting of this app and has no effect.",
-                hint=f"Did you mean {meant[0]}?" if meant else f"There are {', '.join(_NAMES)}.",
+                hint=_meant_by(setting),
                 id="health.W003",
             )
+
+
+def _meant_by(setting: str) -> str:
+    if setting in _VARIABLES:
+        return "gunicorn, which starts before the settings are read, takes it from the environment."
+    meant = get_close_matches(setting, _NAMES, n=1, cutoff=_ALIKE)
+    return f"Did you mean {meant[0]}?" if meant else f"There are {', '.join(_NAMES)}."
 
 
 def _middleware() -> Iterator[CheckMessage]:
@@ -137,9 +150,8 @@ def _checks() -> Iterator[CheckMessage]:
                 id="health.W004",
             )
         yield from _deadlines(entry)
-        if entry.name in written:
-            yield from _thresholds(entry)
-            yield from _flags(entry)
+        yield from _thresholds(entry)
+        yield from _flags(entry)
 
 
 def _deadlines(entry: Entry) -> Iterator[CheckMessage]:
@@ -153,7 +165,7 @@ def _deadlines(entry: Entry) -> Iterator[CheckMessage]:
                 hint=f"Let its deadline_seconds in HEALTH_CHECKS be less than {budget:g}.",
                 id="health.E003",
             )
-        if check.deadline_seconds >= conf.server_timeout_seconds:
+        if 0 < conf.server_timeout_seconds <= check.deadline_seconds:
             yield checks.Error(
                 f"The deadline of {check.name} is {check.deadline_seconds:g} s, but the server kills a worker that "
                 f"does not answer within {conf.server_timeout_seconds:g} s (HEALTH_SERVER_TIMEOUT_SECONDS).",
@@ -184,17 +196,6 @@ def _flags(entry: Entry) -> Iterator[CheckMessage]:
             )
 
 
-def _drain() -> Iterator[CheckMessage]:
-    if conf.drain_seconds > _MOST_DRAIN_SECONDS:
-        yield checks.Warning(
-            f"HEALTH_DRAIN_SECONDS is {conf.drain_seconds:g}: a pod is killed 30 s after it was told to stop, and "
-            "little is left for requests under way.",
-            hint=f"Let it be at most {_MOST_DRAIN_SECONDS}, or raise the pod's terminationGracePeriodSeconds and "
-            "silence this check in SILENCED_SYSTEM_CHECKS.",
-            id="health.W006",
-        )
-
-
 def _token() -> Iterator[CheckMessage]:
     token = conf.token
     if token and len(token) < _LEAST_TOKEN_LENGTH:
@@ -212,13 +213,19 @@ def _token() -> Iterator[CheckMessage]:
 
 
 def _networks() -> Iterator[CheckMessage]:
-    for network in conf.detail_networks:
-        if network.prefixlen == 0:
+    for network in _together(conf.detail_networks):
+        if any(network.version == all_.version and all_.subnet_of(network) for all_ in _EVERYBODY):  # type: ignore[arg-type]  # of one version
             yield checks.Warning(
                 f"HEALTH_DETAIL_NETWORKS shows details to everybody who reaches this server directly ({network}).",
                 hint="Name only the networks of those who may see them.",
                 id="health.W009",
             )
+
+
+def _together(networks: Sequence[Network]) -> Iterator[Network]:
+    """0.0.0.0/1 and 128.0.0.0/1 are 0.0.0.0/0."""
+    yield from collapse_addresses(network for network in networks if isinstance(network, IPv4Network))
+    yield from collapse_addresses(network for network in networks if isinstance(network, IPv6Network))
 
 
 def _disk() -> Iterator[CheckMessage]:

@@ -7,9 +7,13 @@ Where there is the middleware no request gets so far.
 
 from __future__ import annotations
 
+from django.db import connections, transaction
 from django.urls import re_path
 
 from health.views import view
+
+for _alias in connections:  # with ATOMIC_REQUESTS even liveness would ask a database, and wait for one that hangs
+    transaction.non_atomic_requests(using=_alias)(view)
 
 app_name = "health"
 urlpatterns = [

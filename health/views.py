@@ -135,7 +135,7 @@ def _prefers_page(request: HttpRequest) -> bool:
 def _page(request: HttpRequest, found: HealthCheckResponse) -> Page | None:
     """None where it cannot be made: what was found is told all the same."""
     try:
-        return as_page(found, details=may_see_details(request))
+        return as_page(found, details=may_see_details(request), is_renewing="refresh" in _query(request))
     except Exception as error:  # noqa: BLE001 - as for every answer
         logger.error("The health page could not be made (%s).", type(error).__name__)  # noqa: TRY400 - as below
         return None

@@ -25,6 +25,8 @@ from harvester.pipeline.run import STAGES
 from health import Check, ComponentHealth, HealthCheckResponse
 from health.conf import DEFAULT_CHECKS, HealthSettings
 from health.conf import conf as health_conf
+from health.gunicorn import DEFAULT_GRACE_SECONDS, DEFAULT_SECONDS
+from health.gunicorn import VARIABLES as DRAIN_VARIABLES
 from ratelimit import Decision, RateLimiter, Stats, VerifiedKey, signals
 from ratelimit.conf import DEFAULT_TIERS, RateLimitSettings, conf
 from ratelimit.gate import Passage
@@ -154,10 +156,18 @@ def test_every_setting_of_the_probes_is_documented_with_its_default_and_no_other
     for name in [name for name in dir(project) if name.startswith("HEALTH_")]:
         delattr(settings, name)
     names = [f"HEALTH_{name.upper()}" for name, value in vars(HealthSettings).items() if isinstance(value, property)]
-    documented = dict(re.findall(r"^\| `(HEALTH_\w+)` \| (.+?) \|", PROBES, flags=re.MULTILINE))
+    told = section("Settings", PROBES)
+    documented = dict(re.findall(r"^\| `(HEALTH_\w+)` \| (.+?) \|", told, flags=re.MULTILINE))
     assert sorted(names) == sorted(documented)
     said = {name: default for name, default in documented.items() if name not in {"HEALTH_CHECKS", "HEALTH_DISK_PATH"}}
     assert said == {name: written(getattr(health_conf, name.removeprefix("HEALTH_").lower())) for name in said}
+
+
+def test_every_variable_of_the_drain_is_documented_with_its_default() -> None:
+    told = section("Draining", PROBES)
+    defaults = (DEFAULT_SECONDS, DEFAULT_GRACE_SECONDS)
+    for name, default in zip(DRAIN_VARIABLES, defaults, strict=True):
+        assert re.search(rf"^\| `{name}` \| `\w+` \| {default:g} \|", told, flags=re.MULTILINE)
 
 
 def test_every_system_check_of_the_probes_is_documented_and_no_other() -> None:

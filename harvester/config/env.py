@@ -124,7 +124,7 @@ VARIABLES: tuple[Variable, ...] = (
     ),
     Variable(
         "RATELIMIT_TRUSTED_PROXIES",
-        parsers.networks,
+        parsers.proxies,
         "",
         "Networks (10.0.0.0/8) of the proxies in front, comma-separated. What they say of a client's address counts.",
     ),
@@ -158,6 +158,12 @@ VARIABLES: tuple[Variable, ...] = (
         parsers.integer(0, 3_600),
         "10",
         "How long the web server goes on serving after SIGTERM while it says that it is not ready. `make run`: 0.",
+    ),
+    Variable(
+        "HEALTH_TERMINATION_GRACE_SECONDS",
+        parsers.integer(1, 86_400),
+        "30",
+        "The pod's terminationGracePeriodSeconds: gunicorn warns where draining and finishing would outlast it.",
     ),
     Variable(
         "HARVESTER_ALLOWED_PRIVATE_HOSTS",

@@ -76,14 +76,19 @@ def hosts(value: str) -> tuple[str, ...]:
 
 
 def networks(value: str) -> tuple[str, ...]:
-    """Networks in CIDR notation, or ``unix`` for the peer of a Unix socket, comma-separated."""
+    """Networks in CIDR notation, comma-separated."""
     found = _parts(value)
     for network in found:
-        try:
-            if network != "unix":
-                ipaddress.ip_network(network, strict=False)
-        except ValueError:
-            raise ValueError("write networks such as 10.0.0.0/8 or 2001:db8::/32, comma-separated") from None
+        _require_network(network)
+    return found
+
+
+def proxies(value: str) -> tuple[str, ...]:
+    """As ``networks``, or ``unix`` for the peer of a Unix socket."""
+    found = _parts(value)
+    for proxy in found:
+        if proxy != "unix":
+            _require_network(proxy)
     return found
 
 
@@ -139,6 +144,13 @@ def broker_url(value: str) -> str:
 
 def _parts(value: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def _require_network(value: str) -> None:
+    try:
+        ipaddress.ip_network(value, strict=False)
+    except ValueError:
+        raise ValueError("write networks such as 10.0.0.0/8 or 2001:db8::/32, comma-separated") from None
 
 
 def _split(value: str, form: str, *schemes: str) -> SplitResult:

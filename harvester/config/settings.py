@@ -226,7 +226,6 @@ HEALTH_CHECKS = {
 }
 HEALTH_TOKEN = environment.text("HEALTH_TOKEN")
 HEALTH_DETAIL_NETWORKS = environment.names("HEALTH_DETAIL_NETWORKS")
-HEALTH_DRAIN_SECONDS = environment.integer("HEALTH_DRAIN_SECONDS")
 HEALTH_VERSION = VERSION
 
 # --- Words, times, files -------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from tests.services import redis_process
 
 PICTURES = HOUSE / "docs" / "images"
 SIZE = {"width": 1120, "height": 780}
+TALL = {"width": 860, "height": 1020}
 WIDE = {"width": 1280, "height": 560}
 
 
@@ -25,6 +26,7 @@ def take() -> None:
     with browsing() as browser:
         take_pages(browser)
         take_limits(browser)
+        take_health(browser)
 
 
 def take_pages(browser: Browser) -> None:
@@ -54,6 +56,15 @@ def take_limits(browser: Browser) -> None:
             for model, name in (("apikey", "ratelimit-keys"), ("tierassignment", "ratelimit-tiers")):
                 visited.go(f"/admin/ratelimit/{model}/")
                 visited.page.screenshot(path=PICTURES / f"{name}.png")
+
+
+def take_health(browser: Browser) -> None:
+    """The page of the probes with details, in the sample world, where no worker runs."""
+    settings = {"HEALTH_DETAIL_NETWORKS": "127.0.0.1"}
+    with tempfile.TemporaryDirectory() as folder, serving(Path(folder), planted=False, settings=settings) as world:
+        visited = visitor(browser, world.site, **TALL)
+        visited.go("/health/")
+        visited.page.screenshot(path=PICTURES / "health.png")
 
 
 if __name__ == "__main__":

@@ -63,6 +63,8 @@ class World:
             "API": "/about/api",
             "sign in": "/account/sign-in",
             "not found": "/nowhere",
+            "health": "/health/",
+            "health, live": "/health/live",
         }
 
 

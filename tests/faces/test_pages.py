@@ -21,7 +21,7 @@ SPACED = """() => {
   document.adoptedStyleSheets = [sheet];
 }"""
 CUT_OFF = """() => [...document.querySelectorAll("main *, header *, footer *")]
-  .filter(one => getComputedStyle(one).overflow !== "visible" && !one.closest(".hidden, thead, svg"))
+  .filter(one => getComputedStyle(one).overflow !== "visible" && !one.closest(".hidden, thead, caption, svg"))
   .filter(one => one.scrollHeight > one.clientHeight + 1 || one.scrollWidth > one.clientWidth + 1)
   .filter(one => !["INPUT", "SELECT"].includes(one.tagName))
   .map(one => one.outerHTML.slice(0, 120))"""

@@ -12,13 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.management import CommandError, call_command
+from django.core import checks
+from django.core.checks import CheckMessage
+from django.core.management import CommandError, call_command, load_command_class
 
 import health
 from health.lifecycle import Lifecycle
 from tests.health.fakes import Hangs, Raises, only, path_of
 
 HOUSE = Path(health.__file__).parent.parent
+FULL = Path("/dev/full")
 
 
 @pytest.fixture(autouse=True)
@@ -107,8 +110,7 @@ def test_json_is_a_probes_own_with_details(settings: Any) -> None:
 
 @pytest.mark.parametrize("arguments", [["nowhere"], ["ready", "live"], ["--loud"]])
 def test_what_cannot_be_asked_is_two(arguments: list[str]) -> None:
-    code, _ = _as_a_program(*arguments)
-    assert code == 2
+    assert _as_a_program(*arguments).returncode == 2
 
 
 @pytest.mark.parametrize("form", [[], ["--json"]])
@@ -141,14 +143,78 @@ def test_no_thread_is_left() -> None:
 
 
 def test_it_works_while_the_database_is_away() -> None:
-    code, text = _as_a_program(DATABASE_URL="postgresql://u:hunter2@127.0.0.1:1/none")
-    assert code in {0, 1}
-    assert text.splitlines()[-1].split()[0] == "overall"
-    assert "hunter2" not in text
+    done = _as_a_program(DATABASE_URL="postgresql://u:hunter2@127.0.0.1:1/none")
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[-1].split() == ["overall", "unhealthy"]
+    assert "hunter2" not in done.stdout + done.stderr
 
 
-def _as_a_program(*arguments: str, **environment: str) -> tuple[int, str]:
+def test_no_system_check_is_asked_before(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Some ask the database, and one that complains would end the command before anything is looked at."""
+
+    def complain(**_: object) -> list[CheckMessage]:
+        return [checks.Error("This would end it.", id="tests.E001")]
+
+    monkeypatch.setattr(checks.registry.registry, "registered_checks", {complain})
+    complain.tags = ()  # type: ignore[attr-defined]  # as registering sets it
+    with pytest.raises(CommandError, match="This would end it"):
+        call_command("check")
+    load_command_class("health", "health").run_from_argv(["manage.py", "health", "live", "--no-color"])
+    assert capsys.readouterr() == ("overall  healthy\n", "")
+
+
+@pytest.mark.parametrize(("status", "code"), [("healthy", 0), ("unhealthy", 1)])
+@pytest.mark.parametrize("form", [[], ["--json"], ["--verbose"]])
+def test_nobody_reading_changes_nothing(settings: Any, status: str, code: int, form: list[str]) -> None:
+    settings.HEALTH_CHECKS = only(database=status)
+    for broken in (BrokenPipeError(), OSError(), ValueError("I/O operation on closed file")):
+        assert _exit_code_with(_Refusing(broken), *form) == code
+    closed = StringIO()
+    closed.close()
+    assert _exit_code_with(closed, *form) == code
+
+
+class _Refusing(StringIO):
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self._error = error
+
+    def write(self, text: str) -> int:
+        raise self._error
+
+
+def _exit_code_with(out: StringIO, *arguments: str) -> int:
+    try:
+        call_command("health", *arguments, stdout=out, no_color=True)
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+@pytest.mark.parametrize(
+    "redirection",
+    ["| true", ">&-", pytest.param("> /dev/full", marks=pytest.mark.skipif(not FULL.exists(), reason="only Linux's"))],
+    ids=["closed pipe", "closed", "full"],
+)
+@pytest.mark.parametrize(("database", "code"), [("", 0), ("postgresql://u:x@127.0.0.1:1/none", 1)])
+def test_a_program_whose_output_goes_nowhere_ends_as_it_should(redirection: str, database: str, code: int) -> None:
+    environment = os.environ | {"DJANGO_SETTINGS_MODULE": "tests.health.settings"}
+    environment |= {"DATABASE_URL": database} if database else {}
+    # A reader that is gone before anything is written: what it is given comes a second later.
+    script = f'{{ sleep 1; "$0" -m django health --verbose; echo "$?" >&2; }} {redirection}'
     done = subprocess.run(
+        ["sh", "-c", script, sys.executable],
+        cwd=HOUSE, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=60,
+        check=False,
+    )  # fmt: skip
+    logged, _, ended = done.stderr.strip().rpartition("\n")
+    assert ended == str(code), done.stderr
+    assert "Traceback" not in logged
+    assert "Exception ignored" not in logged
+
+
+def _as_a_program(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         [sys.executable, "-m", "django", "health", *arguments],
         cwd=HOUSE,
         env=os.environ | {"DJANGO_SETTINGS_MODULE": "tests.health.settings"} | environment,
@@ -157,4 +223,3 @@ def _as_a_program(*arguments: str, **environment: str) -> tuple[int, str]:
         timeout=60,
         check=False,
     )
-    return done.returncode, done.stdout

@@ -282,9 +282,38 @@ def test_an_answer_may_come_in_pieces(serve: Serve, probe: Probe) -> None:
     assert probe("--port", str(serve(pieces, keep=True).port)) == (1, "unhealthy: database, redis")
 
 
-def test_an_endless_body_is_cut_off(serve: Serve, probe: Probe) -> None:
-    endless = itertools.chain([b"HTTP/1.1 200 OK\r\n\r\n"], itertools.repeat(b"x" * 4096))
-    assert probe("--port", str(serve(lambda: endless).port)) == (0, "HTTP 200")
+@pytest.mark.parametrize("head", [b"", b"Content-Length: -1\r\n", b"Content-Length: 999999999\r\n"], ids=repr)
+def test_an_endless_body_is_cut_off_and_not_well(serve: Serve, probe: Probe, head: bytes) -> None:
+    endless = itertools.chain([b"HTTP/1.1 200 OK\r\n" + head + b"\r\n"], itertools.repeat(b"x" * 4096))
+    assert probe("--port", str(serve(lambda: endless).port)) == (1, "HTTP 200, incomplete")
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        b'Content-Length: 500\r\n\r\n{"status": "healthy"}',
+        b"content-length:1\r\n\r\n",
+        b"Content-Length: -5\r\n\r\n{}",
+        b"Content-Length: 2, 2\r\n\r\n{}",
+        b"Content-Length: two\r\n\r\n{}",
+        b"Content-Length: 99999999999999999999\r\n\r\n{}",
+        b"Content-Length: \xd9\xa2\r\n\r\n{}",
+        b"Content-Length:\r\n\r\n{}",
+        b"Content-Type: application/json\r\n",
+        b"",
+    ],
+    ids=repr,
+)
+def test_what_is_not_whole_is_not_well(serve: Serve, probe: Probe, piece: bytes) -> None:
+    """Its server died while it answered, or does not know what it says."""
+    code, line = probe("--port", str(serve([b"HTTP/1.1 200 OK\r\n" + piece]).port))
+    assert code == 1
+    assert line.endswith(", incomplete")
+
+
+@pytest.mark.parametrize("head", ["", "Content-Length: 2\r\n", "Content-Length: 0002\r\n", "content-length:\t2 \r\n"])
+def test_what_is_whole_is_well(serve: Serve, probe: Probe, head: str) -> None:
+    assert probe("--port", str(serve([f"HTTP/1.1 200 OK\r\n{head}\r\n{{}}".encode()]).port)) == (0, "HTTP 200")
 
 
 def test_a_huge_body_is_cut_off(serve: Serve, probe: Probe) -> None:

@@ -94,10 +94,13 @@ def serving(
     application: str = "application",
     seconds: float = NEVER_BY_ITSELF,
     script: bool = False,
+    grace: str = "",
 ) -> Iterator[Server]:
     port, log = free_port(), folder / "log"
     start = [str(Path(sys.executable).with_name("gunicorn"))] if script else [sys.executable, "-m", "gunicorn"]
-    environment = {"PATH": os.environ["PATH"], "HEALTH_DRAIN_SECONDS": str(seconds)}
+    environment = {
+        "PATH": os.environ["PATH"], "HEALTH_DRAIN_SECONDS": str(seconds), "HEALTH_TERMINATION_GRACE_SECONDS": grace,
+    }  # fmt: skip
     with log.open("w") as stream:
         process = subprocess.Popen(
             [*start, "--config", CONFIGURATION, "--bind", f"127.0.0.1:{port}", *options,
@@ -356,6 +359,34 @@ def test_a_successor_that_is_taken_back_stops_at_once(tmp_path: Path) -> None:
         assert server.exit_code() == 0
 
 
+TOO_LONG = (
+    "A pod is killed 30 s after it was told to stop, but it drains for 20 s (HEALTH_DRAIN_SECONDS) and has up to 10 s "
+    "for what is in flight (graceful_timeout): lower one of them, or raise terminationGracePeriodSeconds and say so in "
+    "HEALTH_TERMINATION_GRACE_SECONDS"
+)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "finishing", "grace", "said"),
+    [
+        (20, "10", "", TOO_LONG),
+        (20, "9", "", ""),
+        (20, "10", "31", ""),
+        (2, "10", "12", TOO_LONG.replace("30 s", "12 s").replace("20 s", "2 s")),
+        (0, "30", "", ""),  # who drains nothing has gunicorn's own defaults, and hears nothing new
+    ],
+    ids=["as long as the grace", "shorter", "a longer grace", "a shorter grace", "no drain"],
+)
+def test_one_that_outlasts_the_pod_is_told_of_when_it_starts(
+    tmp_path: Path, seconds: float, finishing: str, grace: str, said: str
+) -> None:
+    with serving(tmp_path, "--graceful-timeout", finishing, seconds=seconds, grace=grace) as server:
+        log = server.log.read_text()
+        assert log.count("terminationGracePeriodSeconds") == bool(said)
+        assert said in log
+        assert ("[WARNING]" in log) is bool(said)
+
+
 def is_gone(process_id: int) -> bool:
     try:
         os.kill(process_id, 0)
@@ -378,6 +409,9 @@ class FakeArbiter:
 
     def info(self, message: str, *arguments: object) -> None:
         self.said.append(message % arguments)
+
+    def warning(self, message: str, *arguments: object) -> None:
+        """Told when it starts, which is not what is looked at here."""
 
     def signal(self, sig: int, frame: object) -> None:
         self.signals.append(sig)
@@ -466,8 +500,17 @@ def test_what_is_no_time_is_told_when_it_starts(monkeypatch: pytest.MonkeyPatch,
 
 
 def test_seconds_in_the_configuration_must_be_some_too() -> None:
-    with pytest.raises(HealthError):
+    with pytest.raises(HealthError, match="HEALTH_DRAIN_SECONDS"):
         drain_before_stopping(seconds=-1)
+    with pytest.raises(HealthError, match="HEALTH_TERMINATION_GRACE_SECONDS"):
+        drain_before_stopping(grace_seconds=float("nan"))
+
+
+def test_a_grace_that_is_no_time_is_told_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEALTH_TERMINATION_GRACE_SECONDS", "a while")
+    with pytest.raises(HealthError, match=r"HEALTH_TERMINATION_GRACE_SECONDS must be a number of seconds.*a while"):
+        drain_before_stopping()
+    drain_before_stopping(grace_seconds=60)
 
 
 def test_gunicorns_arbiter_still_has_what_is_used_and_replaced() -> None:

@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
+from django.utils import translation
 
 from health.lifecycle import Lifecycle
 from health.page import as_page
@@ -148,8 +149,23 @@ def test_a_draining_process_has_a_page_too(ask: Ask, settings: Any, life: Lifecy
     assert "Draining" in text_of(answer.content.decode())
 
 
-def test_it_renews_itself() -> None:
-    assert '<meta http-equiv="refresh" content="10">' in as_page(response(), details=False).html
+REFRESH = '<meta http-equiv="refresh" content="10">'
+
+
+def test_it_renews_itself_only_where_that_was_asked_for() -> None:
+    """WCAG 2.2.1 and 3.2.5: who reads slowly, or hears the page, would lose the place every ten seconds."""
+    still = as_page(response(), details=False)
+    renewing = as_page(response(), details=False, is_renewing=True)
+    assert (REFRESH in still.html, REFRESH in renewing.html) == (False, True)
+    assert '<a href="?refresh">Renew every 10 s</a>' in still.html
+    assert '<a href="?">Stop renewing</a>' in renewing.html
+    assert still.policy == renewing.policy
+
+
+def test_the_parameter_asks_for_it(ask: Ask, settings: Any, life: Lifecycle) -> None:
+    settings.HEALTH_CHECKS = only(database="healthy")
+    for query, is_renewing in (("", False), ("?verbose", False), ("?refresh", True), ("?exclude=a&refresh=1", True)):
+        assert (REFRESH in ask(f"/health/{query}", Accept="text/html").content.decode()) is is_renewing
 
 
 def test_it_can_be_read_aloud() -> None:
@@ -165,6 +181,15 @@ def test_what_it_shows_is_escaped() -> None:
     html = as_page(found, details=True).html
     assert ("<b>" in html, "<script" in html, "<i>" in html) == (False, False, False)
     assert "&lt;script&gt;" in html
+
+
+def test_it_speaks_english_whatever_language_is_active(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its numbers too: the decimal comma of another locale would stand in an English page."""
+    monkeypatch.setattr("health.page.REFRESH_SECONDS", 1234.5)
+    with translation.override("de"):
+        html = as_page(response(component("a")), details=False, is_renewing=True).html
+    assert "1234.5" in html
+    assert "1234,5" not in html
 
 
 @pytest.mark.parametrize(

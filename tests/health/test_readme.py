@@ -20,9 +20,11 @@ import pytest
 from django.test import override_settings
 
 import health
+from health import gunicorn
 from health.conf import HealthSettings
 from health.registry import make_checks
 from health.status import HealthStatus
+from health.system_checks import READINESS_SECONDS, STARTUP_SECONDS
 from tests import services
 from tests.services import free_port, redis_process
 
@@ -186,8 +188,18 @@ def test_the_changes_it_shows_are_changes_that_can_be_made() -> None:
     assert len(made["celery"]) == 1
 
 
+def test_kubernetes_waits_as_long_as_the_system_checks_think() -> None:
+    """A kubelet waits for one second unless it is told how long."""
+    waits = {
+        probe: float(seconds)
+        for probe, seconds in re.findall(r"^(\w+)Probe: .*\btimeoutSeconds: (\d+)", README, flags=re.MULTILINE)
+    }
+    assert waits == {"startup": STARTUP_SECONDS, "readiness": READINESS_SECONDS, "liveness": 1}
+
+
 def test_what_it_names_exists() -> None:
+    known = SETTINGS | set(gunicorn.VARIABLES)
     for name in set(re.findall(r"HEALTH_[A-Z_]+", README)):
-        assert name in SETTINGS, name
+        assert name in known, name
     for path in re.findall(r"`(docs/[\w/.-]+)`", README):
         assert (FOLDER.parent / path).is_file(), path

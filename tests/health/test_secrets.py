@@ -166,35 +166,53 @@ def leaked(ask: Ask, **headers: str) -> dict[str, set[str]]:
     return found
 
 
+def logged(caplog: pytest.LogCaptureFixture, way: str = "") -> set[str]:
+    """Secrets in the health app's log; what its settings themselves say in code (a dotted path) is none."""
+    ours = [record for record in caplog.records if record.name.startswith("health")]
+    written = set(PLANTED) if way == "unusable path" else set()
+    return leaks("\n".join(caplog.handler.format(record) for record in ours), written)
+
+
 def test_there_are_twelve() -> None:
     assert len(PLANTED) == 12
 
 
 @pytest.mark.parametrize("debug", [False, True])
 @pytest.mark.parametrize("way", WAYS)
-def test_nobody_is_told_a_secret(ask: Ask, settings: Any, way: str, debug: bool) -> None:
+def test_nobody_is_told_a_secret(
+    ask: Ask, settings: Any, caplog: pytest.LogCaptureFixture, way: str, debug: bool
+) -> None:
     settings.DEBUG = debug
     settings.HEALTH_CHECKS = only(mine=WAYS[way], other="healthy")
     assert leaked(ask) == {}
     assert leaked(ask, Authorization=f"Bearer {PLANTED['HEALTH_TOKEN']}") == {}
+    assert logged(caplog, way) == set()
 
 
 @pytest.mark.parametrize("debug", [False, True])
 @pytest.mark.parametrize("place", ["health.probes.get_engine", "health.views.as_json", "health.views.may_see_details"])
 def test_nor_when_the_app_itself_fails(
-    ask: Ask, settings: Any, monkeypatch: pytest.MonkeyPatch, place: str, debug: bool
+    ask: Ask,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    place: str,
+    debug: bool,
 ) -> None:
     settings.DEBUG = debug
     settings.HEALTH_CHECKS = only(mine=WAYS["well"])
     monkeypatch.setattr(place, lambda *_, **__: fail())
     assert leaked(ask) == {}
     assert leaked(ask, Authorization=f"Bearer {PLANTED['HEALTH_TOKEN']}") == {}
+    assert logged(caplog) == set()
 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("form", [[], ["--verbose"], ["--json"], ["--json", "--verbose", "--strict"]])
 @pytest.mark.parametrize("probe", ["live", "ready", "startup"])
-def test_the_command_tells_none_either(settings: Any, way: str, form: list[str], probe: str) -> None:
+def test_the_command_tells_none_either(
+    settings: Any, caplog: pytest.LogCaptureFixture, way: str, form: list[str], probe: str
+) -> None:
     settings.HEALTH_CHECKS = only(mine=WAYS[way])
     out, err = StringIO(), StringIO()
     told = ""
@@ -206,6 +224,7 @@ def test_the_command_tells_none_either(settings: Any, way: str, form: list[str],
         pass
     for text in (out.getvalue(), err.getvalue(), told):
         assert leaks(text, SHOWN_TO_ADMITTED) == set()
+    assert logged(caplog, way) == set()
 
 
 def test_who_is_admitted_sees_the_two_that_are_for_him(ask: Ask, settings: Any) -> None:

@@ -12,6 +12,7 @@ from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 
 from health.base import Check
+from health.gunicorn import VARIABLES
 from health.middleware import HealthMiddleware
 from health.system_checks import check_settings
 from tests.health.fakes import Raises, Says, only, path_of
@@ -59,18 +60,17 @@ def test_a_sensible_project_hears_nothing(settings: Any) -> None:
     assert found() == []
     settings.HEALTH_TOKEN = "0123456789abcdef"
     settings.HEALTH_DETAIL_NETWORKS = ["10.0.0.0/8", "::1"]
-    settings.HEALTH_DRAIN_SECONDS = 25
     assert found() == []
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("CHECKS", ["database"]), ("CHECKS", {"database": 5}), ("CHECKS", None), ("DATABASES", "default"),
+        ("CHECKS", ["database"]), ("CHECKS", None), ("DATABASES", "default"),
         ("DATABASES", None), ("CACHE", None), ("DISK_PATH", 5), ("TOKEN", 5), ("TOKEN", None), ("TOKEN", b"secret"),
-        ("DETAIL_NETWORKS", "10.0.0.0/8"), ("DETAIL_NETWORKS", ["10.0.0.1/8"]), ("DETAIL_NETWORKS", [5]),
-        ("PATH", "health"), ("PATH", "/"), ("PATH", ""), ("VERSION", 4.2), ("DRAIN_SECONDS", "long"),
-        ("DRAIN_SECONDS", -1), ("SERVER_TIMEOUT_SECONDS", 0), ("SERVER_TIMEOUT_SECONDS", float("nan")),
+        ("DETAIL_NETWORKS", "10.0.0.0/8"), ("DETAIL_NETWORKS", ["unix"]), ("DETAIL_NETWORKS", [5]),
+        ("PATH", "health"), ("PATH", "/"), ("PATH", ""), ("VERSION", 4.2),
+        ("SERVER_TIMEOUT_SECONDS", -1), ("SERVER_TIMEOUT_SECONDS", float("nan")),
     ],
 )  # fmt: skip
 def test_e001_a_setting_that_cannot_be_read(settings: Any, name: str, value: object) -> None:
@@ -82,20 +82,39 @@ def test_e001_a_setting_that_cannot_be_read(settings: Any, name: str, value: obj
 def test_e001_does_not_quote_the_token(settings: Any) -> None:
     settings.HEALTH_TOKEN = "hunter2\udcff"
     assert found() == ["E001"]
-    assert "hunter2" not in str(check_settings())
+    [message] = check_settings()
+    assert "hunter2" not in str(message)
+    assert "udcff" not in str(message)
+    assert message.msg.endswith(": UnicodeEncodeError.")
+
+
+def test_e001_says_what_is_wanted(settings: Any) -> None:
+    settings.HEALTH_PATH = "health"
+    assert "a path that begins with a slash is wanted" in check_settings()[0].msg
+
+
+def test_e001_says_what_is_wrong_with_a_token_of_another_kind(settings: Any) -> None:
+    settings.HEALTH_TOKEN = 5
+    assert check_settings()[0].msg.endswith(": a text is wanted, not int.")
 
 
 @pytest.mark.parametrize(
     "entry",
     [
         "", "nowhere", "nowhere.Check", "django.http.HttpResponse", "health.base.found", {}, {"check": 5},
-        {"check": path_of(Says), "colour": "red"},
+        {"check": path_of(Says), "colour": "red"}, 5, ["nowhere.Check"], True, object(),
     ],
 )  # fmt: skip
 def test_e002_an_entry_that_makes_no_check(settings: Any, entry: object) -> None:
     settings.HEALTH_CHECKS = only() | {"mine": entry}
     assert found() == ["E002"]
     assert "HEALTH_CHECKS['mine']" in check_settings()[0].msg
+
+
+def test_e002_an_entry_of_the_wrong_kind_in_place_of_a_default_one(settings: Any) -> None:
+    settings.HEALTH_CHECKS = only(disk="healthy") | {"database": 5}
+    assert found() == ["E002"]
+    assert "HEALTH_CHECKS['database']" in check_settings()[0].msg
 
 
 @pytest.mark.parametrize("name", ["deadline_seconds", "fresh_seconds"])
@@ -113,8 +132,8 @@ def test_e002_what_the_engine_could_not_work_with(settings: Any, options: Any) -
     assert found() == ["E002"]
 
 
-@pytest.mark.parametrize("name", ["Mine", "my check", "", "a/b", "größe"])
-def test_e002_a_name_that_no_component_can_have(settings: Any, name: str) -> None:
+@pytest.mark.parametrize("name", ["Mine", "my check", "", "a/b", "größe", "a\udcff", 5, None, b"disk"])
+def test_e002_a_name_that_no_component_can_have(settings: Any, name: object) -> None:
     settings.HEALTH_CHECKS = only() | {name: path_of(Says)}
     assert found() == ["E002"]
 
@@ -138,6 +157,13 @@ def test_e004_a_deadline_that_is_later_than_the_servers(settings: Any) -> None:
     settings.HEALTH_SERVER_TIMEOUT_SECONDS = 2
     assert found() == ["E004"]
     settings.HEALTH_SERVER_TIMEOUT_SECONDS = 2.1
+    assert found() == []
+
+
+def test_e004_is_silent_where_the_server_has_no_timeout(settings: Any) -> None:
+    """gunicorn's ``timeout = 0``."""
+    settings.HEALTH_CHECKS = only(mine={"check": path_of(Raises), "deadline_seconds": 2})
+    settings.HEALTH_SERVER_TIMEOUT_SECONDS = 0
     assert found() == []
 
 
@@ -178,6 +204,13 @@ def test_w003_a_setting_that_does_not_exist(settings: Any, name: str, hint: str)
     assert str(check_settings()[0].hint).startswith(hint)
 
 
+@pytest.mark.parametrize("name", VARIABLES)
+def test_w003_a_variable_of_gunicorns_environment(settings: Any, name: str) -> None:
+    setattr(settings, name, 5)
+    assert found() == ["W003"]
+    assert "environment" in str(check_settings()[0].hint)
+
+
 def test_w004_a_check_that_was_asked_for_and_has_nothing_to_look_at(settings: Any) -> None:
     settings.HEALTH_CHECKS = only(redis={"check": path_of(Nothing)}, database="healthy")
     assert found() == ["W004"]
@@ -189,14 +222,42 @@ def test_w005_a_threshold_that_is_never_reached(settings: Any, slow: float, expe
     assert found() == expected
 
 
-def test_w005_is_silent_about_a_checks_own_threshold(settings: Any) -> None:
-    settings.HEALTH_CHECKS = only(mine={"check": path_of(Slow)})
+LOCMEM = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+
+
+def test_a_project_that_has_set_nothing_hears_nothing(settings: Any) -> None:
+    """No Redis, SQLite, the default checks: what of them has nothing to look at was not asked for."""
+    del settings.HEALTH_CHECKS
+    settings.CACHES = LOCMEM
     assert found() == []
 
 
-def test_w006_a_drain_that_outlasts_the_pod(settings: Any) -> None:
-    settings.HEALTH_DRAIN_SECONDS = 26
-    assert found() == ["W006"]
+def test_w004_is_about_what_was_asked_for_by_name(settings: Any) -> None:
+    settings.CACHES = LOCMEM
+    settings.HEALTH_CHECKS = {"disk": {"critical": False}}
+    assert found() == []
+    settings.HEALTH_CHECKS = {"redis": {"critical": True}}
+    assert found() == ["W004"]
+
+
+@pytest.mark.parametrize(("name", "value"), [("DATABASES", ["replica"]), ("CACHE", "sessions")])
+def test_e005_is_told_once_and_not_for_each_default_check(settings: Any, name: str, value: object) -> None:
+    del settings.HEALTH_CHECKS
+    settings.CACHES = LOCMEM
+    setattr(settings, f"HEALTH_{name}", value)
+    assert [message.id for message in check_settings()] == ["health.E005"]
+
+
+def test_e005_hides_no_entry_that_makes_no_check(settings: Any) -> None:
+    settings.CACHES = LOCMEM
+    settings.HEALTH_DATABASES = ["replica"]
+    settings.HEALTH_CHECKS = only() | {"mine": "nowhere.Check"}
+    assert found() == ["E002", "E005"]
+
+
+def test_w005_is_silent_about_a_checks_own_threshold(settings: Any) -> None:
+    settings.HEALTH_CHECKS = only(mine={"check": path_of(Slow)})
+    assert found() == []
 
 
 def test_w007_a_token_that_may_be_guessed(settings: Any) -> None:
@@ -211,10 +272,29 @@ def test_w008_a_token_that_nobody_can_send(settings: Any, token: str) -> None:
     assert found() == ["W008"]
 
 
-@pytest.mark.parametrize("network", ["0.0.0.0/0", "::/0"])
-def test_w009_details_for_everybody(settings: Any, network: str) -> None:
-    settings.HEALTH_DETAIL_NETWORKS = ["10.0.0.0/8", network]
+@pytest.mark.parametrize(
+    "networks",
+    [
+        ["0.0.0.0/0"],
+        ["::/0"],
+        ["0.0.0.0/1", "128.0.0.0/1"],
+        ["128.0.0.0/1", "0.0.0.0/2", "64.0.0.0/2"],
+        ["::/1", "8000::/1"],
+        ["::ffff:0:0/96"],  # all of IPv4, as a server that listens on [::] sees it
+        ["::ffff:0.0.0.0/97", "::ffff:128.0.0.0/97"],
+        ["::/64"],
+        ["2000::/3"],  # all that is routed
+    ],
+    ids=str,
+)
+def test_w009_details_for_everybody(settings: Any, networks: list[str]) -> None:
+    settings.HEALTH_DETAIL_NETWORKS = ["10.0.0.0/8", "fd00::/8", *networks]
     assert found() == ["W009"]
+
+
+def test_w009_is_silent_about_less_than_everybody(settings: Any) -> None:
+    settings.HEALTH_DETAIL_NETWORKS = ["0.0.0.0/1", "10.0.0.0/8", "::1", "fd00::/8", "::ffff:10.0.0.0/104"]
+    assert found() == []
 
 
 def test_w010_a_disk_path_that_is_not_there(settings: Any, tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from django.test import RequestFactory
+from django.db import connections
+from django.test import Client, RequestFactory
 from django.urls import reverse
 
 from health.access import may_see_details
@@ -220,6 +221,20 @@ def test_nothing_else_does(ask: Ask, header: str) -> None:
     assert not is_admitted(ask, Authorization=header)
 
 
+def test_the_token_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that nobody learns from the time it takes how much of a guess was right."""
+    compared: list[tuple[bytes, bytes]] = []
+
+    def compare(sent: bytes, expected: bytes) -> bool:
+        compared.append((sent, expected))
+        return True
+
+    monkeypatch.setattr("health.access.constant_time_compare", compare)
+    request = RequestFactory().get("/health/ready", headers={"Authorization": "Bearer a guess"})
+    assert may_see_details(request)
+    assert compared == [(b"a guess", TOKEN.encode())]
+
+
 def test_the_token_is_not_taken_from_the_query(ask: Ask) -> None:
     for name in ("token", "HEALTH_TOKEN", "access_token", "Authorization"):
         assert "version" not in told(ask(f"/health/ready?verbose&{name}={TOKEN}"))
@@ -242,6 +257,7 @@ def test_a_token_may_be_in_any_script(ask: Ask, settings: Any) -> None:
     ("peer", "networks", "admitted"),
     [
         ("10.1.2.3", ["10.0.0.0/8"], True),
+        ("10.1.2.3", ["10.0.0.1/8"], True),  # as `ip address` prints it
         ("11.1.2.3", ["10.0.0.0/8"], False),
         ("10.1.2.3", [], False),
         ("10.1.2.3", ["192.0.2.0/24", "10.1.2.3"], True),
@@ -277,13 +293,48 @@ def test_a_network_admits_under_both_kinds_of_server(ask: Ask, settings: Any) ->
 
 
 @pytest.mark.parametrize(
-    "header", ["X-Forwarded-For", "Forwarded", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Real-IP", "Via"]
+    "header",
+    [
+        "X-Forwarded-For",
+        "Forwarded",
+        "X-Forwarded-Proto",
+        "X-Forwarded-Host",
+        "X-Real-IP",
+        "Via",
+        "CF-Connecting-IP",
+        "True-Client-IP",
+        "X-Client-IP",
+        "X-Cluster-Client-IP",
+        "X-Original-Forwarded-For",
+        "X-Envoy-External-Address",
+        "Client-IP",
+        "Fastly-Client-IP",
+    ],
 )
 @pytest.mark.parametrize("text", ["", "127.0.0.1", "for=127.0.0.1"])
 def test_nothing_that_a_proxy_passed_on_is_admitted_by_network(ask: Ask, settings: Any, header: str, text: str) -> None:
     settings.HEALTH_DETAIL_NETWORKS = ["127.0.0.0/8"]
     assert not is_admitted(ask, **{header: text})
     assert is_admitted(ask, **{header: text}, **ADMITTED)
+
+
+# --- settings that cannot be meant ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("entry", [5, True, ["a.b"], {"check": None}])
+def test_an_entry_of_the_wrong_kind_is_unhealthy_and_leaves_the_others_alone(
+    ask: Ask, settings: Any, entry: object
+) -> None:
+    settings.HEALTH_CHECKS = only(database="healthy") | {"mine": entry}
+    body = told(ask("/health/ready"))
+    assert {one["name"]: one["status"] for one in body["components"]} == {"database": "healthy", "mine": "unhealthy"}
+
+
+@pytest.mark.parametrize("name", [5, "a\udcff", b"mine"])
+def test_so_is_one_whose_name_is_none(ask: Ask, settings: Any, name: object) -> None:
+    settings.HEALTH_CHECKS = only(database="healthy") | {name: path_of(Raises)}
+    assert [one["status"] for one in told(ask("/health/ready"))["components"]] == ["healthy", "unhealthy"]
+    assert ask("/health/", Accept="text/html").status_code == 503
 
 
 # --- without the middleware -------------------------------------------------------------------------------------------
@@ -301,6 +352,15 @@ def test_a_project_may_mount_the_addresses_instead(ask: Ask, settings: Any) -> N
     assert ask("/health/ready/nobody").status_code == 404
     assert told(ask("/health/nowhere"))["error"] == "unknown path"
     assert ask("/health/live", "POST").status_code == 405
+
+
+@pytest.mark.parametrize("path", ["live", "ready", "startup", "", "ready/redis", "nowhere"])
+def test_no_mounted_address_opens_a_transaction(settings: Any, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    """Whatever ATOMIC_REQUESTS says; a test that touches the database without asking for it fails."""
+    settings.MIDDLEWARE = []
+    settings.ROOT_URLCONF = "tests.health.mounted_urls"
+    monkeypatch.setitem(connections.settings["default"], "ATOMIC_REQUESTS", True)
+    assert Client().get(f"/health/{path}").status_code == (404 if path == "nowhere" else 200)
 
 
 def test_a_view_answers_what_the_middleware_does() -> None:

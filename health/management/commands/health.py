@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from argparse import ArgumentParser
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -15,6 +17,7 @@ from health.probes import check_liveness, check_readiness, check_startup
 from health.status import ComponentHealth, HealthCheckResponse, HealthStatus
 
 UNHEALTHY, USAGE, DEGRADED = 1, 2, 3
+_NOBODY_READS = (OSError, ValueError, AttributeError)  # broken or full; closed; closed before Python began
 _PROBES: dict[str, Callable[[], HealthCheckResponse]] = {
     "live": check_liveness,
     "ready": check_readiness,
@@ -37,14 +40,21 @@ class Command(BaseCommand):
 
     def handle(self, *_: Any, **options: Any) -> None:
         found = _ask(options["probe"])
-        if options["json"]:
-            self.stdout.write(as_json(found, details=True))
-        else:
-            for line in self._lines(found, is_verbose=options["verbose"]):
+        is_json = options["json"]
+        lines = [as_json(found, details=True)] if is_json else self._lines(found, is_verbose=options["verbose"])
+        with suppress(*_NOBODY_READS):
+            for line in lines:
                 self.stdout.write(line.rstrip())
+            self.stdout.flush()
         code = _exit_code(found, is_strict=options["strict"])
         if code:
             sys.exit(code)
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        try:
+            super().run_from_argv(argv)
+        finally:
+            _let_go_of_what_nobody_reads()
 
     def _lines(self, found: HealthCheckResponse, *, is_verbose: bool) -> list[str]:
         width = max([len("overall"), *(len(one.name) for one in found.components)])
@@ -67,6 +77,15 @@ class Command(BaseCommand):
             HealthStatus.UNHEALTHY: self.style.ERROR,
         }[status]
         return str(paint(f"{status:<9}"))
+
+
+def _let_go_of_what_nobody_reads() -> None:
+    """Python would try again to write it at its end, and end with 120 (docs.python.org, “Note on SIGPIPE”)."""
+    try:
+        sys.stdout.flush()
+    except _NOBODY_READS:
+        with suppress(*_NOBODY_READS):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _ask(probe: str) -> HealthCheckResponse:

@@ -28,11 +28,13 @@ def test_draining_and_finishing_take_less_than_kubernetes_gives() -> None:
     draining = Environment({}).integer("HEALTH_DRAIN_SECONDS")
     assert draining == drain_seconds({})
     assert draining + finishing < KUBERNETES_KILLS_AFTER_SECONDS
+    assert Environment({}).integer("HEALTH_TERMINATION_GRACE_SECONDS") == KUBERNETES_KILLS_AFTER_SECONDS
 
 
 def test_it_goes_on_serving_when_it_is_told_to_stop(tmp_path: Path) -> None:
     port, log = free_port(), tmp_path / "log"
     extra = {"PORT": str(port), "LOG_LEVEL": "INFO", "HEALTH_DRAIN_SECONDS": "300"}
+    extra["HEALTH_TERMINATION_GRACE_SECONDS"] = "40"
     (tmp_path / "static").mkdir()  # whitenoise warns where there is none
     with installation(tmp_path, extra=extra) as ready, log.open("w") as stream:
         server = subprocess.Popen(
@@ -53,6 +55,7 @@ def test_it_goes_on_serving_when_it_is_told_to_stop(tmp_path: Path) -> None:
             server.kill()
             server.wait(PATIENCE_SECONDS)
     events = [json.loads(line)["event"] for line in log.read_text().splitlines()]
+    assert [event for event in events if event.startswith("A pod is killed 40 s after")], "it was told when it started"
     assert [event for event in events if event.startswith("Drain")] == [
         "Draining: not ready, but serving for 300 s more, then up to 15 s for what is in flight",
         "Drained: stopping",

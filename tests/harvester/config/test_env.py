@@ -58,6 +58,9 @@ def test_every_default_can_be_parsed(variable: Variable) -> None:
         ("RATELIMIT_TIERS", "[]"),
         ("RATELIMIT_FORWARDED_HEADER", "X-Real-IP"),
         ("RATELIMIT_EXPECTED_PROCESSES", "many"),
+        ("RATELIMIT_TRUSTED_PROXIES", "10.0.0.0/8, proxy"),
+        ("HEALTH_DETAIL_NETWORKS", "unix"),  # no details are shown by network to a peer without an address
+        ("HEALTH_DETAIL_NETWORKS", "10.0.0.0/33"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_refused_by_name(name: str, value: str) -> None:
