@@ -192,7 +192,7 @@ def _flags(entry: Entry) -> Iterator[CheckMessage]:
             yield checks.Warning(
                 f"{check.name} is critical, which has no effect: it is {check.worst} at worst.",
                 hint="In HEALTH_CHECKS let its worst be 'unhealthy' if nothing works without it, or take critical out.",
-                id="health.W012",
+                id="health.W006",
             )
 
 
