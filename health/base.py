@@ -48,7 +48,8 @@ class Check:
     def expand(cls, name: str, options: Mapping[str, Any]) -> list[Check]:
         """The checks that an entry of HEALTH_CHECKS stands for: one by default, several or none where that is apt.
 
-        Raises TypeError or ValueError for options that cannot be used.
+        Raises UnusableOptionError for options that cannot be used, with what to write instead. Of any other error
+        only the class is told, as nobody knows what stands in its text.
         """
         return [cls(name=name, **options)]
 

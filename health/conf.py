@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from math import isfinite
-from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 from django.conf import settings as django_settings
@@ -60,8 +61,7 @@ class HealthSettings:
     @property
     def disk_path(self) -> str:
         """Where the project writes: MEDIA_ROOT, else BASE_DIR, else the working directory."""
-        default = getattr(django_settings, "MEDIA_ROOT", "") or getattr(django_settings, "BASE_DIR", "") or Path.cwd()
-        return self._read("HEALTH_DISK_PATH", default, _path)
+        return self._read("HEALTH_DISK_PATH", _default_disk_path(), _path)
 
     @property
     def token(self) -> str:
@@ -126,7 +126,18 @@ def _texts(value: Any) -> Sequence[str]:
 
 
 def _path(value: Any) -> str:
-    return _text(str(value) if isinstance(value, Path) else value)
+    return _text(os.fspath(value))
+
+
+def _default_disk_path() -> str:
+    for name in ("MEDIA_ROOT", "BASE_DIR"):
+        with suppress(Exception):  # a setting that is no path is for whoever uses it to tell
+            if path := _path(getattr(django_settings, name, "")):
+                return path
+    try:
+        return os.getcwd()  # noqa: PTH109 - a text is wanted
+    except OSError:  # it was deleted, and has no name any more
+        return os.curdir
 
 
 def _url_path(value: Any) -> str:

@@ -16,6 +16,14 @@ class CheckSettingError(HealthError, ValueError):
         self.problem = problem
 
 
+class UnusableOptionError(HealthError, ValueError):
+    """What an option cannot be, said by a check; ``problem`` says what to write, and ``manage.py check`` shows it."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+
 class UnknownMessageError(HealthError, ValueError):
     """A check used a message that it does not list in its ``messages``."""
 

@@ -28,6 +28,8 @@ GRACE_SECONDS = 0.01
 """What a probe waits for a run where the last one was late: long enough for a component that is well again."""
 SLOW_FOR_SECONDS = 600.0
 """So long after an answer that came late the component counts as slow: its runs are waited for until interrupted."""
+TEDIOUS_SECONDS = 0.9
+"""A run that fails only after so long has kept somebody waiting enough, however long its deadline is."""
 INTERRUPTED_AFTER_DEADLINES = 2
 INTEREST_SECONDS = 60.0
 """So long after the last question a component that is not well is watched, and a thread and its connection kept."""
@@ -249,6 +251,7 @@ class Runner:
         if isinstance(found, Failure):
             if run.is_interrupted:
                 return None
+            is_late = is_late or seconds > TEDIOUS_SECONDS
             return self._engines_own("failed", run.began_at, now, is_late=is_late, error=found.error)
         status, message = found.status.at_worst(self.check.worst), found.message
         if is_late and status is HealthStatus.HEALTHY:
@@ -266,7 +269,8 @@ class Runner:
     def _timed_out_at(self, run: Run) -> float:
         """At its deadline; where answers come, but late, when it is interrupted: what is slow is not dead."""
         last = self._verdict
-        if last is not None and last.is_late and last.is_answer and run.began_at - last.reached_at < SLOW_FOR_SECONDS:
+        is_slow = last is not None and last.is_late and last.is_answer and last.status is not HealthStatus.UNHEALTHY
+        if is_slow and last is not None and run.began_at - last.reached_at < SLOW_FOR_SECONDS:
             return self._interrupted_at(run)
         return run.began_at + self.check.deadline_seconds
 

@@ -7,7 +7,7 @@ docs/reference/health.md lists the ids; none ever changes its meaning.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 from pathlib import Path
@@ -18,11 +18,10 @@ from django.core import checks
 from django.core.checks import CheckMessage
 from django.utils.module_loading import import_string
 
-from health.base import Check
 from health.conf import HealthSettings, Network, as_written, conf
-from health.errors import CheckSettingError
 from health.middleware import HealthMiddleware
-from health.registry import make_checks
+from health.registry import Entry, read_entries
+from health.status import HealthStatus
 
 READINESS_SECONDS = 5.0
 STARTUP_SECONDS = 30.0
@@ -133,31 +132,30 @@ def _aliases() -> Iterator[CheckMessage]:
 def _checks() -> Iterator[CheckMessage]:
     written = getattr(settings, "HEALTH_CHECKS", None) or {}
     has_wrong_alias = bool(list(_aliases()))
-    for name, options in conf.checks.items():
-        try:
-            made = make_checks(name, options)
-        except CheckSettingError as error:
-            if not (has_wrong_alias and name not in written):  # which is what is wrong then, and was told
+    for entry in read_entries():
+        if entry.error is not None:
+            if not (has_wrong_alias and entry.name not in written):  # which is what is wrong then, and was told
                 yield checks.Error(
-                    f"{error}.",
+                    f"{entry.error}.",
                     hint="Write {'check': 'dotted.path.of.a.Check'} and its options, or None to leave a default one "
                     "out. Until then the component is unhealthy.",
                     id="health.E002",
                 )
             continue
-        if not made and name in written:
+        if not entry.checks and entry.name in written:
             yield checks.Warning(
-                f"HEALTH_CHECKS[{name!r}] asks for a check, but there is nothing for it to look at, so that the "
+                f"HEALTH_CHECKS[{entry.name!r}] asks for a check, but there is nothing for it to look at, so that the "
                 "component is absent.",
                 hint="For Redis: let HEALTH_CACHE name a cache whose backend is Redis. Or leave the entry out.",
                 id="health.W004",
             )
-        yield from _deadlines(made)
-        yield from _thresholds(options, made)
+        yield from _deadlines(entry)
+        yield from _thresholds(entry)
+        yield from _flags(entry)
 
 
-def _deadlines(made: list[Check]) -> Iterator[CheckMessage]:
-    for check in made:
+def _deadlines(entry: Entry) -> Iterator[CheckMessage]:
+    for check in entry.checks:
         budget = STARTUP_SECONDS if check.startup_only else READINESS_SECONDS
         probe = "startup" if check.startup_only else "readiness"
         if check.deadline_seconds >= budget:
@@ -176,15 +174,25 @@ def _deadlines(made: list[Check]) -> Iterator[CheckMessage]:
             )
 
 
-def _thresholds(options: Mapping[str, Any], made: list[Check]) -> Iterator[CheckMessage]:
-    slow_seconds = options.get("slow_seconds")
-    for check in made:
+def _thresholds(entry: Entry) -> Iterator[CheckMessage]:
+    slow_seconds = entry.options.get("slow_seconds")
+    for check in entry.checks:
         if isinstance(slow_seconds, int | float) and slow_seconds >= check.deadline_seconds:
             yield checks.Warning(
                 f"{check.name} is slow above {slow_seconds:g} s, but is waited for no longer than "
                 f"{check.deadline_seconds:g} s: it would be late before it is slow.",
                 hint="In HEALTH_CHECKS let its slow_seconds be less than its deadline_seconds.",
                 id="health.W005",
+            )
+
+
+def _flags(entry: Entry) -> Iterator[CheckMessage]:
+    for check in entry.checks:
+        if entry.options.get("critical") and check.worst is not HealthStatus.UNHEALTHY:
+            yield checks.Warning(
+                f"{check.name} is critical, which has no effect: it is {check.worst} at worst.",
+                hint="In HEALTH_CHECKS let its worst be 'unhealthy' if nothing works without it, or take critical out.",
+                id="health.W006",
             )
 
 

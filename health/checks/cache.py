@@ -7,16 +7,18 @@ from collections.abc import Sequence
 from django.core.cache import caches
 from django.utils.module_loading import import_string
 
+from health.errors import UnusableOptionError
+
 
 def cache_class(alias: str) -> type:
-    """Its backend's class. Raises ValueError where there is none."""
+    """Its backend's class. Raises UnusableOptionError where there is none."""
     if alias not in caches.settings:
-        raise ValueError(f"there is no cache “{alias}” in CACHES")
+        raise UnusableOptionError(f"there is no cache “{alias}” in CACHES")
     backend = caches.settings[alias]["BACKEND"]
     try:
         kind: type = import_string(backend)
     except ImportError:
-        raise ValueError(f"the cache “{alias}” cannot be had: importing {backend} fails") from None
+        raise UnusableOptionError(f"the cache “{alias}” cannot be had: importing {backend} fails") from None
     return kind
 
 

@@ -14,7 +14,9 @@ from django.core.cache.backends.locmem import LocMemCache
 
 from health.base import Check, Finding
 from health.checks.cache import cache_class
+from health.checks.own_cache import own_cache
 from health.conf import conf
+from health.errors import UnusableOptionError
 from health.status import HealthStatus
 
 logger = logging.getLogger(__name__)
@@ -28,8 +30,8 @@ _PAUSE_SECONDS = 5.0  # a worker's heart beats every 2 s
 class CeleryCheck(Check):
     """The last report of any worker is at most ``stale_seconds`` old. Workers report by ``report_worker_heartbeat``.
 
-    Reads the cache ``cache``, which all processes must share. Where another cache stands in for it when it is down,
-    nothing fresh is found there, and the workers count as silent.
+    Reads the cache ``cache``, which all processes must share, over a connection of its own. Where another cache stands
+    in for it when it is down, nothing fresh is found there, and the workers count as silent.
     """
 
     critical: bool = False
@@ -43,24 +45,30 @@ class CeleryCheck(Check):
         "silent": "No worker has reported.",
     }
 
+    def __post_init__(self) -> None:
+        self._own = own_cache(self.cache, self.deadline_seconds)
+
     @classmethod
     def expand(cls, name: str, options: Mapping[str, Any]) -> list[Check]:
-        """Raises ValueError for a cache that is not there, or is each process's own."""
+        """Raises UnusableOptionError for a cache that is not there, or is each process's own."""
         alias = options.get("cache", conf.cache)
         if issubclass(cache_class(alias), (DummyCache, LocMemCache)):
-            raise ValueError(  # noqa: TRY004 - of an alias that has the right type
+            raise UnusableOptionError(
                 f"the cache “{alias}” is not shared with the workers: name one that is, by 'cache'"
             )
         return super().expand(name, options)
 
     def run(self) -> Finding:
-        reported_at = caches[self.cache].get(_KEY)
+        reported_at = self._own.get(_KEY)
         if not isinstance(reported_at, float):
             return self.found(HealthStatus.DEGRADED, "silent")
         seconds = max(time.time() - reported_at, 0.0)  # the worker's clock may be ahead of ours
         if seconds <= self.stale_seconds:
             return self.found(HealthStatus.HEALTHY, "fresh", seconds=seconds)
         return self.found(HealthStatus.DEGRADED, "stale", seconds=seconds)
+
+    def interrupt(self) -> None:
+        self._own.interrupt()
 
 
 def report_worker_heartbeat(cache: str = "") -> None:

@@ -14,9 +14,10 @@ from django.db.utils import load_backend
 
 from health.checks.line import Line
 from health.conf import conf
+from health.errors import UnusableOptionError
 
 _NO_DATABASE = "django.db.backends.dummy"  # what Django makes of a project that names none
-# 2 s is the least that libpq and psycopg wait. SQLite would wait 5 s for a lock.
+# 2 s is the least that libpq and psycopg wait, for each address. SQLite would wait 5 s for a lock.
 _HURRIED_OPTIONS: dict[str, dict[str, Any]] = {"postgresql": {"connect_timeout": 2}, "sqlite": {"timeout": 1}}
 # The protocol of prepared statements and of parameters bound by the server takes one command at a time.
 _NOT_OURS = ("pool", "prepare_threshold", "server_side_binding")
@@ -25,10 +26,13 @@ Result = TypeVar("Result")
 
 
 def chosen_aliases() -> Sequence[str]:
-    """HEALTH_DATABASES, without those that Django only makes up. Raises ValueError for one that is not in DATABASES."""
+    """HEALTH_DATABASES, without those that Django only makes up.
+
+    Raises UnusableOptionError for one that is not in DATABASES.
+    """
     for alias in conf.databases:
         if alias not in connections.settings:
-            raise ValueError(f"there is no database “{alias}” in DATABASES")
+            raise UnusableOptionError(f"there is no database “{alias}” in DATABASES")
     return [alias for alias in conf.databases if connections.settings[alias]["ENGINE"] != _NO_DATABASE]
 
 
@@ -44,13 +48,14 @@ def load_driver(alias: str) -> None:
 class OwnConnection:
     """To one database; kept from job to job as long as its CONN_MAX_AGE allows. For one thread at a time.
 
-    PostgreSQL: connecting takes 2 s at most for each of the host's addresses. Where the driver tells its socket
-    (those of PostgreSQL and MySQL do), ``interrupt`` ends whatever waits on it.
+    PostgreSQL: connecting takes 2 s at most for each of the host's addresses, after its name was looked up, which takes
+    as long as the resolver allows (resolv.conf). Where the driver tells its socket (those of PostgreSQL and MySQL do),
+    ``interrupt`` ends whatever waits on it. A ``line`` is given where a run uses several connections in turn.
     """
 
-    def __init__(self, alias: str) -> None:
+    def __init__(self, alias: str, line: Line | None = None) -> None:
         self._alias = alias
-        self._line = Line()
+        self._line = line or Line()
         self._connection: BaseDatabaseWrapper | None = None
 
     def run(self, job: Callable[[BaseDatabaseWrapper], Result]) -> Result:
@@ -58,14 +63,14 @@ class OwnConnection:
 
         A connection that was good once may have been ended meanwhile; then the job is tried once more on a new one.
         """
-        self._line.begin()
         was_kept = self._connection is not None
-        try:
+        with self._line.in_use():
+            try:
+                return self._run(job)
+            except (OperationalError, InterfaceError):
+                if not was_kept or self._line.was_cut:
+                    raise
             return self._run(job)
-        except (OperationalError, InterfaceError):
-            if not was_kept or self._line.was_cut:
-                raise
-        return self._run(job)
 
     def interrupt(self) -> None:
         """Make a hung job fail, from another thread; neither waits nor raises."""

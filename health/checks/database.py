@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from health.base import Check, Finding
 from health.checks.connection import OwnConnection, chosen_aliases, load_driver
+from health.errors import UnusableOptionError
 from health.status import HealthStatus
 
 # Each look reads the database's own catalogue: the project's tables may be locked, or not be there yet.
@@ -28,6 +30,7 @@ _POSTGRESQL_LOOK = """
     SELECT 1;
     SELECT relname FROM pg_catalog.pg_class LIMIT 1
 """
+_NOT_IN_NAMES = re.compile(r"[^a-z0-9_.-]")
 _LIMIT_FACTOR = 2.5  # of the deadline; at twice the deadline the run is interrupted
 
 
@@ -51,7 +54,7 @@ class DatabaseCheck(Check):
         """One for every alias in HEALTH_DATABASES, or for the one that the options name."""
         if "alias" in options:
             if options["alias"] not in connections.settings:
-                raise ValueError(f"there is no database “{options['alias']}” in DATABASES")
+                raise UnusableOptionError(f"there is no database “{options['alias']}” in DATABASES")
             load_driver(options["alias"])
             return [cls(name=name, **options)]
         aliases = chosen_aliases()
@@ -84,4 +87,4 @@ class DatabaseCheck(Check):
 
 
 def _name(name: str, alias: str) -> str:
-    return name if alias == DEFAULT_DB_ALIAS else f"{name}-{alias.lower()}"
+    return name if alias == DEFAULT_DB_ALIAS else f"{name}-{_NOT_IN_NAMES.sub('-', alias.lower())}"

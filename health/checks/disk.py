@@ -10,10 +10,10 @@ from fractions import Fraction
 from typing import Any, ClassVar
 
 from health.base import Check, Finding
+from health.checks.percent import insist_on_percentages
 from health.conf import conf
+from health.errors import UnusableOptionError
 from health.status import HealthStatus
-
-_PERCENTAGES = ("degraded_below_percent", "unhealthy_below_percent", "inodes_below_percent")
 
 
 def _may_write(path: str) -> bool:
@@ -37,7 +37,7 @@ class DiskCheck(Check):
     Nothing is written: the calls are stat(2), statvfs(3) and faccessat(2), and Python lets other threads run meanwhile,
     so that a network file system that hangs holds up this check alone.
 
-    Raises ValueError for options that cannot be meant.
+    Raises UnusableOptionError for options that cannot be meant.
     """
 
     deadline_seconds: float = 0.5
@@ -62,10 +62,9 @@ class DiskCheck(Check):
 
     def __post_init__(self) -> None:
         self.path = _usable_path(self.path)
-        for name in _PERCENTAGES:
-            _refuse_what_is_no_percentage(name, getattr(self, name))
+        insist_on_percentages(self, "degraded_below_percent", "unhealthy_below_percent", "inodes_below_percent")
         if self.unhealthy_below_percent > self.degraded_below_percent:
-            raise ValueError(
+            raise UnusableOptionError(
                 "write an unhealthy_below_percent that is not above degraded_below_percent, such as 5 and 10"
             )
 
@@ -120,10 +119,5 @@ def _usable_path(path: Any) -> str:
     """As a text. A number would be taken for an open file, and a surrogate could not be sent to anybody."""
     text = os.fspath(path) if isinstance(path, (str, os.PathLike)) else ""
     if not isinstance(text, str) or not text or "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
-        raise ValueError("write path as the name of a directory, such as '/var/lib/project'")
+        raise UnusableOptionError("write path as the name of a directory, such as '/var/lib/project'")
     return text
-
-
-def _refuse_what_is_no_percentage(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 100:
-        raise ValueError(f"write {name} as a number from 0 to 100, such as 5")

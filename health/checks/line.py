@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from math import inf
 from threading import Lock
+from time import monotonic
+
+_ECHO_SECONDS = 0.1  # whoever finds a run hung needs no longer to cut it, and no hung run is so young
 
 
 class Line:
@@ -18,15 +23,30 @@ class Line:
         self._lock = Lock()
         self._grip: socket.socket | None = None
         self._was_cut = False
+        self._uses = 0
+        self._left_at = -inf
 
     @property
     def was_cut(self) -> bool:
         return self._was_cut
 
-    def begin(self) -> None:
-        """Whatever was cut, the next connection is not."""
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """For one run, with whose end a cut ends; within it, for each of its parts.
+
+        A cut that comes before is for the run to come, whose thread may be late on a busy machine. One that comes just
+        after is for the run that has ended, and harms no other.
+        """
         with self._lock:
-            self._was_cut = False
+            self._uses += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._uses -= 1
+                if not self._uses:
+                    self._was_cut = False
+                    self._left_at = monotonic()
 
     def hold(self, fileno: int) -> None:
         """Of a new connection; one that comes after the cut is cut at once."""
@@ -40,6 +60,8 @@ class Line:
     def cut(self) -> None:
         """Whoever waits on the socket wakes up to its end. Neither waits nor raises."""
         with self._lock:
+            if not self._uses and monotonic() - self._left_at < _ECHO_SECONDS:
+                return
             self._was_cut = True
             if self._grip is not None:
                 _shut(self._grip)

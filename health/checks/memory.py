@@ -6,15 +6,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
 import psutil
 
 from health.base import Check, Finding
 from health.checks.cgroups import MemoryLimit, memory_limits
+from health.checks.percent import insist_on_percentages
+from health.errors import UnusableOptionError
 from health.status import HealthStatus
-
-_PERCENTAGES = ("degraded_above_percent", "unhealthy_above_percent")
 
 
 class HostMemory(Protocol):
@@ -47,7 +47,7 @@ class MemoryCheck(Check):
 
     Above ``degraded_above_percent`` it is degraded, above ``unhealthy_above_percent`` unhealthy; a bound itself is
     still well. ``root`` is the folder that holds ``proc`` and whatever is mounted, ``host`` tells the host's figures.
-    Raises ValueError for options that cannot be meant.
+    Raises UnusableOptionError for options that cannot be meant.
     """
 
     critical: bool = False  # all pods run out of memory alike, and none is helped by taking the traffic from all
@@ -65,10 +65,9 @@ class MemoryCheck(Check):
     }
 
     def __post_init__(self) -> None:
-        for name in _PERCENTAGES:
-            _refuse_what_is_no_percentage(name, getattr(self, name))
+        insist_on_percentages(self, "degraded_above_percent", "unhealthy_above_percent")
         if self.unhealthy_above_percent < self.degraded_above_percent:
-            raise ValueError(
+            raise UnusableOptionError(
                 "write an unhealthy_above_percent that is not below degraded_above_percent, such as 95 and 85"
             )
 
@@ -112,8 +111,3 @@ def _size(size_bytes: int) -> str:
             break
         size, unit = size / 1024, larger
     return f"{size:.1f}".removesuffix(".0") + f" {unit}"
-
-
-def _refuse_what_is_no_percentage(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 100:
-        raise ValueError(f"write {name} as a number from 0 to 100, such as 90")

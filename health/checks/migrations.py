@@ -13,6 +13,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 from health.base import Check, Finding
 from health.checks.connection import OwnConnection, chosen_aliases, in_place_of_the_threads
+from health.checks.line import Line
 from health.status import HealthStatus
 
 
@@ -20,7 +21,7 @@ from health.status import HealthStatus
 class MigrationsCheck(Check):
     """Of every database in HEALTH_DATABASES: what ``migrate`` would do there, but what the routers keep away."""
 
-    deadline_seconds: float = 10.0
+    deadline_seconds: float = 3.0
     fresh_seconds: float = 5.0  # all migrations are read anew for it
     startup_only: bool = True
 
@@ -31,7 +32,8 @@ class MigrationsCheck(Check):
     }
 
     def __post_init__(self) -> None:
-        self._own = [OwnConnection(alias) for alias in chosen_aliases()]
+        self._line = Line()
+        self._own = [OwnConnection(alias, self._line) for alias in chosen_aliases()]
 
     @classmethod
     def expand(cls, name: str, options: Mapping[str, Any]) -> list[Check]:
@@ -40,7 +42,8 @@ class MigrationsCheck(Check):
 
     def run(self) -> Finding:
         try:
-            count = sum(own.run(_pending) for own in self._own)
+            with self._line.in_use():
+                count = sum(own.run(_pending) for own in self._own)
         finally:
             self.close()  # it is needed until the start has succeeded, and then no more
         if not count:
@@ -48,8 +51,7 @@ class MigrationsCheck(Check):
         return self.found(HealthStatus.UNHEALTHY, "one" if count == 1 else "some", count=count)
 
     def interrupt(self) -> None:
-        for own in self._own:
-            own.interrupt()
+        self._line.cut()
 
     def close(self) -> None:
         for own in self._own:

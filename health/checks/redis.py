@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -17,6 +17,7 @@ from health.base import Check, Finding
 from health.checks.cache import cache_class, cache_locations
 from health.checks.line import Line
 from health.conf import conf
+from health.errors import UnusableOptionError
 from health.status import HealthStatus
 
 if TYPE_CHECKING:  # a project may have this app and not the client library
@@ -35,6 +36,9 @@ class RedisCheck(Check):
 
     ``server`` is which of those that LOCATION lists. Of a Sentinel's service it is the one that is in charge. Of a
     Cluster it is the node that LOCATION names. Slow above ``slow_seconds``.
+
+    It finds an error unhealthy, and ``worst`` makes that degraded: few projects cannot do without their cache. For one
+    that cannot, let ``worst`` be unhealthy and ``critical`` true.
     """
 
     critical: bool = False
@@ -62,28 +66,36 @@ class RedisCheck(Check):
 
     @classmethod
     def expand(cls, name: str, options: Mapping[str, Any]) -> list[Check]:
-        """One for every server of the cache (HEALTH_CACHE, or the options'); none where that is not Redis."""
+        """One for every server of the cache (HEALTH_CACHE, or the options'); none where that is not Redis.
+
+        Raises UnusableOptionError for a cache that is not there, or a Redis without a server.
+        """
         alias = options.get("alias", conf.cache)
         if not speaks_redis(cache_class(alias)):
             return []
+        locations = cache_locations(alias)
+        if not locations or not all(locations):
+            raise UnusableOptionError(
+                f"write the LOCATION of the cache “{alias}” as its servers' URLs, such as 'redis://127.0.0.1:6379/0'"
+            )
         with suppress(ImportError):  # is for the run to tell
             import_module("redis")  # now, and not in the first run's time
         if "server" in options:
             return [cls(name=name, **{**options, "alias": alias})]
         return [
             cls(name=f"{name}-{server + 1}" if server else name, **{**options, "alias": alias, "server": server})
-            for server in range(len(cache_locations(alias)))
+            for server in range(len(locations))
         ]
 
     def run(self) -> Finding:
         from redis.exceptions import RedisError
 
-        self._line.begin()
         began_at = time.monotonic()
-        try:
-            self._ping()
-        except (RedisError, OSError) as error:
-            return self.found(HealthStatus.DEGRADED, "timed_out" if self._line.was_cut else _code(error))
+        with self._line.in_use():
+            try:
+                self._ping()
+            except (RedisError, OSError) as error:
+                return self.found(HealthStatus.UNHEALTHY, "timed_out" if self._line.was_cut else _code(error))
         seconds = time.monotonic() - began_at
         status, code = (
             (HealthStatus.HEALTHY, "answers") if seconds <= self.slow_seconds else (HealthStatus.DEGRADED, "slow")
@@ -121,25 +133,43 @@ class RedisCheck(Check):
             raise
 
     def _connected(self) -> AbstractConnection:
-        pool = _copy(_pool(self.alias, self.server), self.deadline_seconds * _PATIENCE_FACTOR)
-        greet = pool.connection_kwargs.get("redis_connect_func")
-
-        def hold_and_greet(connection: Any) -> None:
-            self._line.hold(connection._sock.fileno())  # noqa: SLF001 - before the greeting, which may hang too
-            if greet is None:
-                connection.on_connect()
-            else:
-                greet(connection)
-
-        settings = {**pool.connection_kwargs, "redis_connect_func": hold_and_greet}
-        connection: AbstractConnection = pool.connection_class(**settings)
+        pool = _own(_pool(self.alias, self.server), self.deadline_seconds, self._line)
+        connection: AbstractConnection = pool.connection_class(**pool.connection_kwargs)
         self._connection = connection
         try:
             connection.connect()
             return connection
         finally:
-            for sentinel in getattr(getattr(pool, "sentinel_manager", None), "sentinels", ()):
-                sentinel.connection_pool.disconnect()
+            _leave_sentinels(pool)
+
+
+class OwnRedisCache:
+    """A Redis cache on pools of its own, of which nothing is left after each reading. For one thread at a time."""
+
+    def __init__(self, alias: str, deadline_seconds: float) -> None:
+        self._alias = alias
+        self._deadline_seconds = deadline_seconds
+        self._line = Line()
+
+    def get(self, key: str) -> object:
+        """Through the cache itself, so that the key and the value are what it makes of them."""
+        pools: list[ConnectionPool] = []
+
+        def own(pool: ConnectionPool) -> ConnectionPool:
+            pools.append(_own(pool, self._deadline_seconds, self._line))
+            return pools[-1]
+
+        with self._line.in_use():
+            try:
+                return _on_pools(own, caches.create_connection(self._alias)).get(key)
+            finally:
+                self._line.let_go()
+                for pool in pools:
+                    pool.disconnect()
+                    _leave_sentinels(pool)
+
+    def interrupt(self) -> None:
+        self._line.cut()
 
 
 def speaks_redis(kind: type) -> bool:
@@ -159,6 +189,41 @@ def _pool(alias: str, server: int) -> ConnectionPool:
     params = factory.make_connection_params(cache.client._server[server])  # noqa: SLF001 - nor here
     made: ConnectionPool = factory.get_connection_pool(params)
     return made
+
+
+def _on_pools(own: Callable[[ConnectionPool], ConnectionPool], cache: Any) -> Any:
+    """The cache, which has not been used yet, with what ``own`` makes of each of its pools."""
+    if isinstance(cache, DjangoRedisCache):
+        client: Any = cache._cache  # noqa: SLF001 - as above
+        made = client._get_connection_pool  # noqa: SLF001 - as above
+        client._get_connection_pool = lambda write: own(made(write))  # noqa: SLF001 - as above
+        return cache
+    factory = cache.client.connection_factory  # whose pools are the whole process's
+    factory.get_or_create_connection_pool = lambda params: own(factory.get_connection_pool(params))
+    shards = getattr(cache.client, "_serverdict", {})
+    shards.update({server: factory.connect(server) for server in shards})
+    return cache
+
+
+def _own(pool: ConnectionPool, deadline_seconds: float, line: Line) -> ConnectionPool:
+    """A copy whose connections give up in time, and are held by the line."""
+    own = _copy(pool, deadline_seconds * _PATIENCE_FACTOR)
+    greet = own.connection_kwargs.get("redis_connect_func")
+
+    def hold_and_greet(connection: Any) -> None:
+        line.hold(connection._sock.fileno())  # noqa: SLF001 - before the greeting, which may hang too
+        if greet is None:
+            connection.on_connect()
+        else:
+            greet(connection)
+
+    own.connection_kwargs["redis_connect_func"] = hold_and_greet
+    return own
+
+
+def _leave_sentinels(pool: ConnectionPool) -> None:
+    for sentinel in getattr(getattr(pool, "sentinel_manager", None), "sentinels", ()):
+        sentinel.connection_pool.disconnect()
 
 
 def _copy(pool: ConnectionPool, timeout_seconds: float) -> ConnectionPool:

@@ -478,6 +478,30 @@ def test_who_asks_seldom_is_told_that_it_is_slow_and_not_that_it_is_dead(
         assert look(engine)[0].status is HealthStatus.DEGRADED
 
 
+def test_what_fails_after_long_keeps_one_question_waiting_and_no_further_one(
+    engine_of: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a database does that refuses only when connecting has timed out, well before a long deadline."""
+    monkeypatch.setattr(runner, "TEDIOUS_SECONDS", 0.2)
+
+    @dataclass(kw_only=True)
+    class Tedious(Check):
+        deadline_seconds: float = 10.0
+
+        def run(self) -> Finding:
+            time.sleep(0.5)
+            raise ConnectionError
+
+    engine = engine_of(Tedious(name="one"))
+    assert look(engine)[1] >= 0.5
+    asked_until = time.monotonic() + 3.0
+    while time.monotonic() < asked_until:
+        component, seconds = look(engine)
+        assert component.message == "It failed (ConnectionError)."
+        assert seconds < AT_ONCE
+        time.sleep(0.02)
+
+
 def test_an_interrupt_that_blocks_holds_up_no_question(engine_of: Callable[..., Engine]) -> None:
     @dataclass(kw_only=True)
     class Stubborn(Check):

@@ -125,7 +125,7 @@ def test_e002_a_time_that_is_none(settings: Any, name: str, value: object) -> No
 
 
 @pytest.mark.parametrize(
-    "options", [{"worst": "degraded"}, {"worst": None}, {"critical": "no"}, {"critical": None}, {"startup_only": 1}]
+    "options", [{"worst": "bad"}, {"worst": None}, {"critical": "no"}, {"critical": None}, {"startup_only": 1}]
 )
 def test_e002_what_the_engine_could_not_work_with(settings: Any, options: Any) -> None:
     settings.HEALTH_CHECKS = only(mine={"check": path_of(Says), **options})
@@ -311,6 +311,21 @@ def test_w011_the_root_of_everything(settings: Any, path: object) -> None:
     settings.HEALTH_CHECKS = only(disk="healthy")
     settings.HEALTH_DISK_PATH = path
     assert found() == ["W011"]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"critical": True, "worst": "degraded"}, ["W006"]),
+        ({"critical": True, "worst": "unhealthy"}, []),
+        ({"critical": True}, []),
+        ({"worst": "degraded"}, []),
+        ({"critical": False, "worst": "healthy"}, []),
+    ],
+)
+def test_w006_a_critical_one_that_is_never_unhealthy(settings: Any, options: Any, expected: list[str]) -> None:
+    settings.HEALTH_CHECKS = only(mine={"check": path_of(Says), **options})
+    assert found() == expected
 
 
 def test_the_app_registers_its_checks(settings: Any) -> None:

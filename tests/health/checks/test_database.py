@@ -221,9 +221,10 @@ def test_a_connection_that_was_ended_meanwhile_is_no_failure(add_database: AddDa
     check.close()
 
 
-def test_an_interruption_between_runs_harms_none(add_database: AddDatabase, postgresql: Postgresql) -> None:
+def test_an_interruption_just_after_a_run_does_not_harm_the_next(
+    add_database: AddDatabase, postgresql: Postgresql
+) -> None:
     check = check_of(add_database(postgresql.url, CONN_MAX_AGE=None))
-    check.interrupt()
     check.run()
     check.interrupt()
     assert check.run().status == HealthStatus.HEALTHY
@@ -231,17 +232,26 @@ def test_an_interruption_between_runs_harms_none(add_database: AddDatabase, post
     check.interrupt()
 
 
+def test_an_interruption_that_comes_before_its_run_ends_it(add_database: AddDatabase, postgresql: Postgresql) -> None:
+    check = check_of(add_database(postgresql.url, CONN_MAX_AGE=None))
+    check.interrupt()
+    with pytest.raises(OperationalError):
+        check.run()
+    assert check.run().status == HealthStatus.HEALTHY
+    check.close()
+
+
 def test_an_interruption_while_connecting_ends_the_run_once_it_is_connected(
     add_database: AddDatabase, postgresql: Postgresql
 ) -> None:
     check = check_of(add_database(postgresql.url, OPTIONS=postgresql.options))
-    begin = check._own._line.begin
+    make = check._own._made
 
-    def begin_and_be_cut() -> None:
-        begin()
+    def be_cut_and_make() -> Any:
         check.interrupt()
+        return make()
 
-    check._own._line.begin = begin_and_be_cut  # type: ignore[method-assign]  # to act at that very moment
+    check._own._made = be_cut_and_make  # type: ignore[method-assign]  # to act at that very moment
     with pytest.raises(OperationalError):
         check.run()
     until(lambda: not postgresql.backends())

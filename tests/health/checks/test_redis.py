@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 import redis
+from django.test import Client
 
 from health.checks.redis import RedisCheck
 from health.status import HealthStatus
 from tests.health.checks.faults import in_background, open_files, silent_server, until
+from tests.health.fakes import only, path_of
 from tests.services import RedisProcess, free_port, redis_process
 
 DEADLINE_SECONDS = 0.5
@@ -93,10 +95,27 @@ def test_a_slow_answer_is_degraded(add_cache: AddCache, server: RedisProcess) ->
     check.close()
 
 
-def test_a_refused_connection_is_degraded(add_cache: AddCache, check: RedisCheck, backend: str) -> None:
+def test_a_refused_connection_is_unhealthy(add_cache: AddCache, check: RedisCheck, backend: str) -> None:
     add_cache(f"redis://:{SECRET}@127.0.0.1:{free_port()}/0", backend)
     finding = check.run()
-    assert (finding.status, finding.code) == (HealthStatus.DEGRADED, "refused")
+    assert (finding.status, finding.code) == (HealthStatus.UNHEALTHY, "refused")
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "code"),
+    [
+        ({}, HealthStatus.DEGRADED, 200),
+        ({"critical": True}, HealthStatus.DEGRADED, 200),
+        ({"critical": True, "worst": "unhealthy"}, HealthStatus.UNHEALTHY, 503),
+    ],
+)
+def test_a_project_that_cannot_do_without_it_says_so(
+    settings: Any, add_cache: AddCache, options: dict[str, Any], status: HealthStatus, code: int
+) -> None:
+    add_cache(f"redis://127.0.0.1:{free_port()}/0")
+    settings.HEALTH_CHECKS = only(redis={"check": path_of(RedisCheck), "alias": "probed", **options})
+    answer = Client().get("/health/ready")
+    assert (answer.status_code, answer.json()["components"][0]["status"]) == (code, status)
 
 
 def test_an_ignored_exception_is_not_ignored_here(add_cache: AddCache, check: RedisCheck) -> None:
@@ -104,7 +123,7 @@ def test_an_ignored_exception_is_not_ignored_here(add_cache: AddCache, check: Re
     assert check.run().code == "refused"
 
 
-def test_a_server_that_never_answers_is_degraded_in_time(add_cache: AddCache, check: RedisCheck, backend: str) -> None:
+def test_a_server_that_never_answers_is_unhealthy_in_time(add_cache: AddCache, check: RedisCheck, backend: str) -> None:
     with silent_server() as port:
         retrying = {"retry_on_timeout": True, "socket_timeout": 9, "health_check_interval": 1}
         options = retrying if backend == DJANGO else {"CONNECTION_POOL_KWARGS": retrying, "SOCKET_TIMEOUT": 9}
@@ -115,11 +134,11 @@ def test_a_server_that_never_answers_is_degraded_in_time(add_cache: AddCache, ch
         seconds = time.monotonic() - began_at
         assert seconds > DEADLINE_SECONDS * 1.2, "so that the engine, and never the client, says that it is late"
         assert seconds < DEADLINE_SECONDS * 1.5 + SLACK_SECONDS
-        assert (finding.status, finding.code) == (HealthStatus.DEGRADED, "timed_out")
+        assert (finding.status, finding.code) == (HealthStatus.UNHEALTHY, "timed_out")
         assert open_files() == files
 
 
-def test_an_unknown_host_is_degraded(add_cache: AddCache, check: RedisCheck, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_host_is_told(add_cache: AddCache, check: RedisCheck, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> Any:
         raise socket.gaierror(-2, "Name or service not known")
 
@@ -128,7 +147,7 @@ def test_an_unknown_host_is_degraded(add_cache: AddCache, check: RedisCheck, mon
     assert check.run().code == "unknown_host"
 
 
-def test_a_killed_server_is_degraded_until_it_is_back(add_cache: AddCache, check: RedisCheck) -> None:
+def test_a_killed_server_is_refused_until_it_is_back(add_cache: AddCache, check: RedisCheck) -> None:
     with redis_process() as server:
         add_cache(server.url)
         assert check.run().status == HealthStatus.HEALTHY
@@ -147,7 +166,7 @@ def test_a_restart_between_two_runs_is_no_failure(add_cache: AddCache, check: Re
         assert check.run().status == HealthStatus.HEALTHY
 
 
-def test_a_stopped_server_is_degraded_until_it_goes_on(add_cache: AddCache, check: RedisCheck) -> None:
+def test_a_stopped_server_is_timed_out_until_it_goes_on(add_cache: AddCache, check: RedisCheck) -> None:
     with redis_process() as server:
         add_cache(server.url)
         check.run()
@@ -190,7 +209,7 @@ def test_refused_credentials_are_told_and_not_shown(
     with redis_process("--requirepass", "right") as server:
         add_cache(f"redis://{password}127.0.0.1:{server.port}/0", backend)
         finding = check.run()
-    assert (finding.status, finding.code) == (HealthStatus.DEGRADED, "credentials")
+    assert (finding.status, finding.code) == (HealthStatus.UNHEALTHY, "credentials")
     assert SECRET not in finding.message
 
 
@@ -307,6 +326,13 @@ def test_the_setting_says_which_cache(settings: Any, add_cache: AddCache) -> Non
         ("probed", 0, False, HealthStatus.DEGRADED),
         ("probed", 1, False, HealthStatus.DEGRADED),
     ]
+
+
+@pytest.mark.parametrize("location", [[], "", ["redis://127.0.0.1:6379/0", ""]])
+def test_a_cache_whose_server_is_not_named_is_told(add_cache: AddCache, backend: str, location: Any) -> None:
+    add_cache(location, backend)
+    with pytest.raises(ValueError, match="LOCATION of the cache “probed”"):
+        RedisCheck.expand("redis", {"alias": "probed"})
 
 
 def test_a_cache_that_is_no_redis_has_no_check(settings: Any, add_cache: AddCache) -> None:
