@@ -47,13 +47,17 @@ def database(ground: Ground) -> list[Row]:
 def redis(ground: Ground) -> list[Row]:
     rows = []
     with silent() as server:
-        rows += _redis_rows(ground, "never answers", _from_the_start(ground.healthy("r", redis=redis_url(server.port))))
+        rows += _redis_rows(ground, "never answers", _from_the_start(_kept(ground, redis_url(server.port))))
     with black_hole() as port:
-        rows += _redis_rows(ground, "drops packets (SYN)", _from_the_start(ground.healthy("r", redis=redis_url(port))))
-    refusing = ground.healthy("r", redis=redis_url(services.free_port()))
-    rows += _redis_rows(ground, "refuses", _from_the_start(refusing))
+        rows += _redis_rows(ground, "drops packets (SYN)", _from_the_start(_kept(ground, redis_url(port))))
+    rows += _redis_rows(ground, "refuses", _from_the_start(_kept(ground, redis_url(services.free_port()))))
     rows += _redis_rows(ground, "frozen while connected", _redis_frozen(ground))
     return rows
+
+
+def _kept(ground: Ground, url: str) -> Surroundings:
+    """With a database that needs no new connection each second: that is no part of what Redis costs."""
+    return ground.healthy("r", redis=url, conn_max_age="60")
 
 
 # --- the faults: kind of worker → what was told -----------------------------------------------------------------------
@@ -75,7 +79,7 @@ def _frozen(ground: Ground) -> dict[str, _Told]:
 
 def _redis_frozen(ground: Ground) -> dict[str, _Told]:
     with services.redis_process() as server:
-        around = ground.healthy("r", redis=server.url)
+        around = _kept(ground, server.url)
         with serving_all({kind: (kind, around) for kind in KINDS}) as servers:
             _be_well(servers)
             server.hang()
