@@ -117,7 +117,7 @@ class Runner:
         with self._lock:
             self._asked_at = now = self._clock()
             before = self._verdict
-            if before is not None and now - before.reached_at < self.check.fresh_seconds:
+            if before is not None and now - before.reached_at < self._fresh_for(before):
                 return None
             run = self._awaited() or self._start(now)
             verdict = self._verdict
@@ -282,6 +282,11 @@ class Runner:
             return self._timed_out_at(run)
         return inf if run.is_interrupted else self._interrupted_at(run)
 
+    def _fresh_for(self, verdict: Verdict) -> float:
+        """Seconds. What is unhealthy is asked again soon, so that a start or a recovery waits for nothing."""
+        fresh = self.check.fresh_seconds
+        return min(fresh, RETRY_SECONDS) if verdict.status is HealthStatus.UNHEALTHY or not verdict.is_answer else fresh
+
     def _retried_at(self) -> float:
         """When the watch itself starts the next run, if no question does."""
         verdict = self._verdict
@@ -289,8 +294,7 @@ class Runner:
             return inf
         if len(self._runs) >= MOST_THREADS or self._awaited() is not None:
             return inf
-        pause = max(RETRY_SECONDS, self.check.fresh_seconds) if verdict.is_answer else RETRY_SECONDS
-        at = self._started_at + pause
+        at = self._started_at + max(RETRY_SECONDS, self._fresh_for(verdict))
         return at if at < self._asked_at + INTEREST_SECONDS else inf
 
     # --- telling -----------------------------------------------------------------------------------------------------
