@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from health.conf import conf
-from health.engine import get_engine
+from health.registry import read_entries
 from health.views import aanswer, answer
 
 
@@ -27,7 +27,9 @@ class HealthMiddleware:
         if self.is_async:
             markcoroutinefunction(self)
         with suppress(Exception):  # whatever is wrong, the first probe tells
-            get_engine()  # loads drivers now, while the server starts; no thread and no connection yet
+            # Loads drivers now, while the server starts. What is made is thrown away: a project of one file with its
+            # checks in it is not read to its end here, and the engine would know them as unusable for ever.
+            list(read_entries())
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         if self.is_async:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from types import ModuleType
 from typing import Any, NoReturn
 
 import pytest
@@ -14,10 +15,11 @@ from django.http import HttpRequest, HttpResponse
 from django.test import AsyncRequestFactory, RequestFactory
 
 from health import views
+from health.engine import stop_engine
 from health.lifecycle import Lifecycle
 from health.middleware import HealthMiddleware
 from tests.health.conftest import Ask, told
-from tests.health.fakes import Hangs, only, path_of
+from tests.health.fakes import Hangs, Says, only, path_of
 
 OURS = "health.middleware.HealthMiddleware"
 COMMON = "django.middleware.common.CommonMiddleware"  # asks for the host
@@ -215,7 +217,7 @@ def test_a_project_is_served_although_its_checks_cannot_be_made(monkeypatch: pyt
     def fail() -> NoReturn:
         raise RuntimeError("a check's module does not load")
 
-    monkeypatch.setattr("health.middleware.get_engine", fail)
+    monkeypatch.setattr("health.middleware.read_entries", fail)
     project = HttpResponse("project")
     assert HealthMiddleware(lambda _: project)(RequestFactory().get("/")) is project
 
@@ -240,3 +242,19 @@ def test_many_wait_for_one_hung_component_on_one_loop(settings: Any) -> None:
         return await asyncio.wait_for(ask_all(), 5)
 
     assert asyncio.run(in_time()) == {503}
+
+
+def test_a_check_that_is_defined_after_the_server_was_made_is_found_by_the_first_probe(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a project of one file, where the application is made in the middle of the file."""
+    stop_engine()
+    late = ModuleType("late_checks")
+    monkeypatch.setitem(sys.modules, "late_checks", late)
+    settings.HEALTH_CHECKS = only() | {"late": "late_checks.Late"}
+    middleware = HealthMiddleware(lambda _: HttpResponse())
+    late.Late = Says  # type: ignore[attr-defined]
+    answer = middleware(RequestFactory().get("/health/ready"))
+    assert isinstance(answer, HttpResponse)
+    assert answer.status_code == 200
+    stop_engine()
