@@ -77,7 +77,7 @@ class HungDisk(DiskCheck):
 class Gate(Check):
     """Passes once the file is there."""
 
-    fresh_seconds: float = 0.0
+    fresh_seconds: float = 0.001  # less than it is polled; 0 makes no check
     messages: ClassVar[dict[str, str]] = {"open": "It is open.", "closed": "It is closed."}
 
     def run(self) -> Finding:
