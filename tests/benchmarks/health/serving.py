@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -77,14 +78,16 @@ class Server:
     def __init__(self, kind: str, around: Surroundings, drain_seconds: float) -> None:
         self.kind = kind
         self.port = free_port()
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - it is closed in end
         options = ["--config", "tests/benchmarks/health/gunicorn_conf.py", "--bind", f"127.0.0.1:{self.port}"]
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "gunicorn", *options, "--workers", "1", "--log-level", "critical", *KINDS[kind],
+            [sys.executable, "-m", "gunicorn", *options, "--workers", "1", "--log-level", "error", *KINDS[kind],
              f"tests.benchmarks.health.project:{'asgi' if kind == 'asgi' else 'application'}"],
             cwd=HOUSE,
             env=kept | around.environment | {"HEALTH_DRAIN_SECONDS": str(drain_seconds)},
             start_new_session=True,
+            stderr=self._errors,
         )  # fmt: skip
 
     def get(self, path: str, patience: float = PATIENCE_SECONDS) -> Answer:
@@ -105,7 +108,8 @@ class Server:
         until = time.monotonic() + START_SECONDS
         while self.get("/bare").status != 200:
             if time.monotonic() > until or self.process.poll() is not None:
-                raise RuntimeError(f"the {self.kind} server does not start")
+                self._errors.seek(0)
+                raise RuntimeError(f"the {self.kind} server does not start: {self._errors.read()[-300:]}")
             time.sleep(0.02)
 
     def wait_until_healthy(self) -> Answer:
@@ -123,6 +127,7 @@ class Server:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(10)
+        self._errors.close()
 
 
 @contextlib.contextmanager
