@@ -7,19 +7,16 @@ own servers, PostgreSQL and Redis among them, and ends what it starts. It takes 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import shutil
 import signal
 import sys
-import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from tests.benchmarks.comparison.table import Row, as_plain, as_text
+from tests.benchmarks.comparison.report import Report
+from tests.benchmarks.comparison.table import Row
 from tests.benchmarks.health import hangs, leaks, lives, load, peers, recovery, speed
 from tests.benchmarks.health.ground import Ground, ground
 
@@ -51,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
         print("There is no redis-server on PATH: the probes are not measured.", file=sys.stderr)
         return 0
     signal.signal(signal.SIGTERM, _end)  # so that servers are ended then too
-    load_before, started = os.getloadavg()[0], time.monotonic()
+    report = Report("probes", as_json=options.json)
     theirs = peers.measure(scripts) if scripts else None
     with ground(theirs.beside() if theirs else {}) as ready:
         if ready is None:
@@ -59,18 +56,7 @@ def main(arguments: Sequence[str]) -> int:
             return 0
         rows = [row for name in options.only or PARTS for row in _told(name, ready)]
     rows += theirs.rows() if theirs else []
-    machine = {
-        "python": platform.python_version(),
-        "cores": os.cpu_count(),
-        "load_before": round(load_before, 2),
-        "load_after": round(os.getloadavg()[0], 2),
-        "seconds": round(time.monotonic() - started),
-    }
-    if options.json:
-        print(json.dumps({"machine": machine, "rows": as_plain(rows)}, indent=2, ensure_ascii=False))
-    else:
-        print(f"\n=== probes ({', '.join(f'{name} {value}' for name, value in machine.items())})\n")
-        print(as_text(rows))
+    report.tell(rows)
     return 0
 
 

@@ -7,16 +7,13 @@ and a bare round trip are measured. Everything here starts its own Redis, and en
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import shutil
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.benchmarks.comparison.table import Row, as_plain, as_text
+from tests.benchmarks.comparison.report import Report
+from tests.benchmarks.comparison.table import Row
 from tests.benchmarks.ratelimit import cost, exactness, outage
 from tests.services import redis_process
 
@@ -32,20 +29,9 @@ def main(arguments: Sequence[str]) -> int:
     if shutil.which("redis-server") is None:
         print("There is no redis-server on PATH: the limiter is not measured.", file=sys.stderr)
         return 0
-    load_before, started = os.getloadavg()[0], time.monotonic()
+    report = Report("rate limiting", as_json=options.json)
     rows = measure(peers.resolve() if peers else None)
-    machine = {
-        "python": platform.python_version(),
-        "cores": os.cpu_count(),
-        "load_before": round(load_before, 2),
-        "load_after": round(os.getloadavg()[0], 2),
-        "seconds": round(time.monotonic() - started),
-    }
-    if options.json:
-        print(json.dumps({"machine": machine, "rows": as_plain(rows)}, indent=2, ensure_ascii=False))
-    else:
-        print(f"\n=== rate limiting ({', '.join(f'{name} {value}' for name, value in machine.items())})\n")
-        print(as_text(rows))
+    report.tell(rows)
     return 0
 
 
