@@ -1,0 +1,133 @@
+"""One file of numbers, mapped into memory, in prometheus_client's format.
+
+Eight bytes of header (how many bytes are used), then entries: the key's length, the key padded with blanks to eight
+bytes, the value and the time of its setting, both native doubles. A new entry is written before the header tells of it.
+"""
+
+from __future__ import annotations
+
+import logging
+import mmap
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from observability.cells import Entry, Lock
+from observability.errors import CorruptFileError
+
+logger = logging.getLogger(__name__)
+
+_FIRST_SIZE = 1 << 16
+_HEADER = 8
+_DOUBLE = 8
+_LENGTH = struct.Struct("i")
+_NUMBERS = struct.Struct("dd")
+
+
+class FileCells:
+    """Cells in one file, which this process alone writes. Raises OSError where the file cannot be had.
+
+    What a former owner has left in it is kept and counted on; what cannot be read is begun anew.
+    """
+
+    def __init__(self, path: Path, lock: Lock) -> None:
+        self.lock = lock
+        self.view: Any = None
+        self._path = path
+        self._places: dict[bytes, int] = {}
+        self._used = _HEADER
+        self._file_descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            self._map(max(_FIRST_SIZE, os.fstat(self._file_descriptor).st_size))
+            self._take_over()
+        except BaseException:
+            os.close(self._file_descriptor)
+            raise
+
+    def index_of(self, key: bytes) -> int:
+        """As promised. Raises OSError where the disk has no room for it."""
+        with self.lock:
+            place = self._places.get(key)
+            if place is None:
+                place = self._places[key] = self._append(key)
+            return place
+
+    def entries(self) -> Iterator[Entry]:
+        view = self.view
+        for key, place in list(self._places.items()):
+            yield Entry(key, view[place], view[place + 1])
+
+    def close(self) -> None:
+        """Let the file go; the mapping ends with the last view of it."""
+        os.close(self._file_descriptor)
+
+    def _map(self, size: int) -> None:
+        # Blocks are reserved here, where a full disk is an error: a write to a page without one would be SIGBUS.
+        os.posix_fallocate(self._file_descriptor, 0, size)
+        self._map_of_file = mmap.mmap(self._file_descriptor, size)
+        self.view = memoryview(self._map_of_file).cast("d")
+
+    def _take_over(self) -> None:
+        raw = bytes(self._map_of_file[: _LENGTH.unpack_from(self._map_of_file)[0] or _HEADER])
+        try:
+            for entry, place in _read(self._path.name, raw):
+                self._places[entry.key] = place // _DOUBLE
+            self._used = max(len(raw), _HEADER)
+        except CorruptFileError as error:
+            logger.warning("metrics file begun anew", extra={"file": error.name, "problem": error.problem})
+            self._places.clear()
+            self._used = _HEADER
+        self._tell_used()
+
+    def _append(self, key: bytes) -> int:
+        entry = _packed(key)
+        while self._used + len(entry) > len(self._map_of_file):
+            self._map(2 * len(self._map_of_file))
+        self._map_of_file[self._used : self._used + len(entry)] = entry
+        self._used += len(entry)
+        self._tell_used()
+        return (self._used - _NUMBERS.size) // _DOUBLE
+
+    def _tell_used(self) -> None:
+        self._map_of_file[: _LENGTH.size] = _LENGTH.pack(self._used)
+
+
+def read_file(path: Path) -> list[Entry]:
+    """Every number of a file that may be written meanwhile.
+
+    Raises CorruptFileError where it is empty, cut off or not of this format, and OSError where it cannot be read.
+    """
+    with path.open("rb") as file:
+        head = file.read(_FIRST_SIZE)
+        if len(head) < _HEADER:
+            raise CorruptFileError(path.name, "it has no header")
+        used = _LENGTH.unpack_from(head)[0]
+        raw = head[:used] if used <= len(head) else head + file.read(used - len(head))
+    if used < 0 or len(raw) < used:
+        raise CorruptFileError(path.name, f"it is shorter than the {used} bytes it tells of")
+    return [entry for entry, _ in _read(path.name, raw)]
+
+
+def _packed(key: bytes) -> bytes:
+    padded = key + b" " * (_DOUBLE - (len(key) + _LENGTH.size) % _DOUBLE)
+    return _LENGTH.pack(len(key)) + padded + _NUMBERS.pack(0.0, 0.0)
+
+
+def _read(name: str, raw: bytes) -> Iterator[tuple[Entry, int]]:
+    """Each entry, and at which byte its value is."""
+    position, end = _HEADER, len(raw)
+    while position < end:
+        if position + _LENGTH.size > end:
+            raise CorruptFileError(name, "an entry is cut off")
+        length = _LENGTH.unpack_from(raw, position)[0]
+        start = position + _LENGTH.size
+        place = start + length + _DOUBLE - (length + _LENGTH.size) % _DOUBLE
+        if length <= 0 or place + _NUMBERS.size > end:
+            raise CorruptFileError(name, "an entry is longer than the file")
+        key = raw[start : start + length]
+        if not (key.startswith(b"[") and key.endswith(b"]")):
+            raise CorruptFileError(name, "a key is none")
+        yield Entry(key, *_NUMBERS.unpack_from(raw, place)), place
+        position = place + _NUMBERS.size

@@ -1,0 +1,104 @@
+"""Which number a process goes by: the lowest that no living process has, held by a lock the kernel frees at its death.
+
+Process ids would leave new files behind with every worker that is replaced; slots are used again, so that there are
+never more files than there were processes at one time.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+MOST_SLOTS = 4_096
+
+
+class Slot:
+    """A number that is this process's until ``leave``, or its death. ``file_descriptor`` holds the lock."""
+
+    def __init__(self, folder: Path, number: int, file_descriptor: int) -> None:
+        self.folder = folder
+        self.number = number
+        self.process = os.getpid()
+        self._file_descriptor = file_descriptor
+
+    def leave(self) -> None:
+        """Close the lock's file, which frees the slot unless a parent process holds it too."""
+        with suppress(OSError):
+            os.close(self._file_descriptor)
+
+
+def take_slot(folder: Path) -> Slot:
+    """Take the lowest free slot of ``folder``, which is made where it is missing. Raises OSError where none can be."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(MOST_SLOTS):
+        descriptor = os.open(_lock_file(folder, number), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            continue
+        except OSError:
+            os.close(descriptor)
+            raise
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        return Slot(folder, number, descriptor)
+    raise BlockingIOError(f"all {MOST_SLOTS} slots of {folder} are taken")
+
+
+def living_slots(folder: Path) -> dict[int, int]:
+    """Slot → process id, of the processes that hold one now."""
+    return {number: process for number, process in _slots(folder) if _is_locked(folder, number)}
+
+
+@contextmanager
+def claimed(folder: Path, number: int) -> Iterator[bool]:
+    """Whether the slot is nobody's; if so it stays nobody's inside the block."""
+    try:
+        descriptor = os.open(_lock_file(folder, number), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError:
+        yield False
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        yield False
+    else:
+        yield True
+    finally:
+        os.close(descriptor)
+
+
+def _lock_file(folder: Path, number: int) -> Path:
+    return folder / f"slot-{number}.lock"
+
+
+def _slots(folder: Path) -> Iterator[tuple[int, int]]:
+    for path in sorted(folder.glob("slot-*.lock")):
+        number = path.stem.removeprefix("slot-")
+        try:
+            process = int(path.read_text() or "0")
+        except (OSError, ValueError):
+            process = 0
+        if number.isdigit():
+            yield int(number), process
+
+
+def _is_locked(folder: Path, number: int) -> bool:
+    """Asking takes the lock for a moment, shared; a process that starts just then takes the next slot instead."""
+    try:
+        descriptor = os.open(_lock_file(folder, number), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return False

@@ -1,0 +1,134 @@
+"""This process's numbers: in memory, or in its slot's files where PROMETHEUS_MULTIPROC_DIR says that there are more.
+
+A forked child has the numbers of its parent in memory, and must not write them into its parent's files: it takes a slot
+of its own at once, and every series finds its cells again.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from threading import RLock
+
+from observability.catalogue import Kind, Metric
+from observability.cells import Cells, Entry, MemoryCells
+from observability.multiprocess.files import FileCells
+from observability.multiprocess.slots import Slot, take_slot
+
+logger = logging.getLogger(__name__)
+
+VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+
+
+class Storage:
+    """Cells by file name: ``counter``, ``histogram``, ``gauge_livesum`` and so on.
+
+    Where the folder cannot be used the numbers stay in memory: the log says so once, and nothing else fails.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+        self.lock = RLock()
+        self._slot: Slot | None = None
+        self._cells: dict[str, Cells] = {}
+        self._in_need = MemoryCells(self.lock)
+        self._finders: list[Callable[[], object]] = []
+        self._has_complained = False
+
+    @property
+    def slot(self) -> int:
+        """The number of this process among those that share the folder; 0 where it is alone."""
+        return self._slot.number if self._slot else 0
+
+    @property
+    def is_shared(self) -> bool:
+        """Several processes write into one folder."""
+        return self.folder is not None
+
+    def cells(self, name: str) -> Cells:
+        with self.lock:
+            found = self._cells.get(name)
+            if found is None:
+                found = self._cells[name] = self._open(name)
+            return found
+
+    def place(self, name: str, keys: Sequence[bytes]) -> tuple[Cells, tuple[int, ...]]:
+        """Where the numbers of these keys are kept, all in the same cells."""
+        cells = self.cells(name)
+        try:
+            return cells, tuple(map(cells.index_of, keys))
+        except OSError as error:
+            self._complain(error)
+            return self._in_need, tuple(map(self._in_need.index_of, keys))
+
+    def own(self) -> Iterator[tuple[str, list[Entry]]]:
+        """The numbers of this process alone, by file name."""
+        with self.lock:
+            names = list(self._cells.items())
+        for name, cells in names:
+            yield name, list(cells.entries())
+
+    def on_renewed(self, find_again: Callable[[], object]) -> None:
+        """Have ``find_again`` called in every forked child, to ask for its cells anew."""
+        self._finders.append(find_again)
+
+    def renew(self) -> None:
+        """In a forked child: another lock, another slot, other cells."""
+        self.lock = RLock()
+        self._in_need.lock = self.lock
+        for cells in self._cells.values():
+            cells.lock = self.lock
+            if isinstance(cells, FileCells):
+                with suppress(OSError):
+                    cells.close()
+        if self._slot is not None:
+            self._slot.leave()
+            self._slot = None
+        if self.folder is not None:
+            self._cells = {}
+        for find_again in self._finders:
+            find_again()
+
+    def _open(self, name: str) -> Cells:
+        if self.folder is None:
+            return MemoryCells(self.lock)
+        try:
+            if self._slot is None:
+                self._slot = take_slot(self.folder)
+                _forget_living(self._slot)
+            return FileCells(self.folder / f"{name}_{self._slot.number}.db", self.lock)
+        except OSError as error:
+            self._complain(error)
+            return MemoryCells(self.lock)
+
+    def _complain(self, error: OSError) -> None:
+        if not self._has_complained:
+            self._has_complained = True
+            logger.error(
+                "metrics of this process are seen by nobody: %s cannot be written",
+                VARIABLE,
+                extra={"folder": str(self.folder), "error": error.strerror or type(error).__name__},
+            )
+
+
+def file_name(metric: Metric) -> str:
+    """Which cells the metric's numbers are in."""
+    return f"{metric.kind}_{metric.mode}" if metric.kind is Kind.GAUGE else str(metric.kind)
+
+
+def _forget_living(slot: Slot) -> None:
+    """What the slot's last owner said of itself while it lived is not said of the new one."""
+    for path in slot.folder.glob(f"gauge_live*_{slot.number}.db"):
+        path.unlink(missing_ok=True)
+
+
+def _folder_of_environment() -> Path | None:
+    written = os.environ.get(VARIABLE, "").strip()
+    return Path(written) if written else None
+
+
+storage = Storage(_folder_of_environment())
+os.register_at_fork(after_in_child=storage.renew)
