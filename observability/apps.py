@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 from django.apps import AppConfig
 from django.core.signals import setting_changed
@@ -15,11 +16,16 @@ class ObservabilityConfig(AppConfig):
     label = "observability"
     verbose_name = "Observability"
 
-    def ready(self) -> None:
-        from observability import cache, database, exceptions
+    def __init__(self, app_name: str, app_module: Any) -> None:
+        """Before any app's models are imported, whatever the order of the apps: those may make metrics of their own."""
         from observability.foreign import take_in_foreign_values
 
+        super().__init__(app_name, app_module)
         take_in_foreign_values()
+
+    def ready(self) -> None:
+        from observability import cache, database, exceptions
+
         database.install()
         cache.install()
         exceptions.install()
