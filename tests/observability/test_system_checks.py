@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings as project
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 
@@ -39,7 +40,7 @@ def marks_too(get_response: Any) -> Any:
 @pytest.fixture(autouse=True)
 def all_is_well(settings: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """A project in which no check has anything to say; each test breaks one thing."""
-    for name in [name for name in dir(settings) if name.startswith("OBSERVABILITY_")]:
+    for name in [name for name in dir(project) if name.startswith("OBSERVABILITY_")]:
         delattr(settings, name)
     settings.MIDDLEWARE = [OURS, SECURITY]
     settings.CACHES = {"default": LOCMEM}
