@@ -28,7 +28,7 @@ from observability.storage import storage
 
 logger = logging.getLogger(__name__)
 
-__all__ = ("Collector", "find_collector", "forget_collected", "read_collected", "skipped_files", "start_collecting")
+__all__ = ("Collector", "find_collector", "forget_collected", "read_collected", "start_collecting")
 
 PATIENCE_SECONDS = 0.01
 """How long a scrape waits for snapshots to be made anew, all together: half of the 20 ms in which the page has to come
@@ -54,12 +54,6 @@ collector_duration = Pulled(
     group="Metrics",
     labels=(_collector,),
 )
-skipped_files = Pulled(
-    "metrics_skipped_files",
-    "Files of the metrics directory that this scrape could not read: empty, cut off or corrupt.",
-    group="Metrics",
-)
-
 _Source: TypeAlias = Snapshots | Broken | Immediate
 
 
