@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from importlib import import_module
@@ -10,9 +11,12 @@ from itertools import groupby
 from typing import Any
 
 from observability.catalogue import Closed, Domain, Kind, Label, Metric, Mode
+from observability.collectors.finding import find_collector
+from observability.conf import conf
+from observability.errors import CollectorSettingError
 from observability.live import full_name
 
-_DECLARING = ("metrics",)
+_DECLARING = ("metrics", "collectors")
 
 COUNTED = "added up; those that ended still count"
 PULLED = "read when the page is made, by whichever process makes it"
@@ -55,9 +59,12 @@ EXTERNAL = (
 
 
 def load_catalogue() -> None:
-    """Import every room of this app that declares metrics; a project's own are declared by its apps and collectors."""
+    """Import all that declares metrics and need not be imported yet: this app's rooms, and the project's collectors."""
     for room in _DECLARING:
         import_module(f"observability.{room}")
+    for path in conf.collectors:
+        with suppress(CollectorSettingError):  # of which `manage.py check` tells
+            find_collector(path)
 
 
 def page(metrics: Sequence[Metric], appendix: str = "") -> str:

@@ -21,7 +21,9 @@ from django.core import checks
 from django.core.checks import CheckMessage
 from django.utils.module_loading import import_string
 
+from observability.collectors.finding import find_collector
 from observability.conf import Network, ObservabilitySettings, as_written, conf
+from observability.errors import CollectorSettingError
 from observability.storage import VARIABLE
 
 _LEAST_TOKEN_LENGTH = 16
@@ -68,10 +70,12 @@ def check_settings(**_: Any) -> list[CheckMessage]:
     return [
         *_unknown_names(),
         *_middleware(),
+        *_collectors(),
         *_aliases(),
         *_folder(),
         *_token(),
         *_networks(),
+        *_nobody(),
         *_port(),
         *_others(),
     ]
@@ -138,6 +142,18 @@ def _classes(path: str) -> set[str]:
         return {path}
     bases = found.__mro__ if isinstance(found, type) else ()
     return {path, *(f"{base.__module__}.{base.__qualname__}" for base in bases)}
+
+
+def _collectors() -> Iterator[CheckMessage]:
+    for path in conf.collectors:
+        try:
+            find_collector(path)
+        except CollectorSettingError as error:
+            yield checks.Error(
+                f"{error}",
+                hint="Until then metrics_collector_success is 0 for it, and the rest of the page is there.",
+                id="observability.E002",
+            )
 
 
 def _aliases() -> Iterator[CheckMessage]:
@@ -216,6 +232,15 @@ def _together(networks: Sequence[Network]) -> Iterator[Network]:
     """0.0.0.0/1 and 128.0.0.0/1 are 0.0.0.0/0."""
     yield from collapse_addresses(network for network in networks if isinstance(network, IPv4Network))
     yield from collapse_addresses(network for network in networks if isinstance(network, IPv6Network))
+
+
+def _nobody() -> Iterator[CheckMessage]:
+    if not (conf.token or conf.allowed_networks):
+        yield checks.Warning(
+            f"{_TOKEN} and OBSERVABILITY_ALLOWED_NETWORKS are both empty: the metrics are shown to nobody.",
+            hint="Set a token, and let Prometheus send it, or name the networks from which it comes.",
+            id="observability.W015",
+        )
 
 
 def _port() -> Iterator[CheckMessage]:

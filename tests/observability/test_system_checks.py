@@ -106,6 +106,29 @@ def test_e001_whatever_a_setting_raises(settings: Any, name: str) -> None:
     assert found() == ["E001"]
 
 
+class Stock:
+    def collect(self) -> list[Any]:
+        return []
+
+
+class Choosy(Stock):
+    def __init__(self, shelf: str) -> None:
+        self.shelf = shelf
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [("Nothing", "importing it fails"), ("Marks", "has no collect"), ("Choosy", "without arguments")],
+)
+def test_e002_what_makes_no_collector(settings: Any, name: str, problem: str) -> None:
+    settings.OBSERVABILITY_COLLECTORS = [f"{HERE}.Stock"]
+    assert found() == []
+    settings.OBSERVABILITY_COLLECTORS = [f"{HERE}.Stock", f"{HERE}.{name}"]
+    assert found() == ["E002"]
+    assert problem in told()
+    assert f"{HERE}.{name}" in told()
+
+
 @pytest.mark.parametrize(
     ("setting", "value"), [("OBSERVABILITY_DATABASES", ["replica"]), ("OBSERVABILITY_CACHES", ["default", "sessions"])]
 )
@@ -286,6 +309,13 @@ def test_w014_the_migrations_of_django_prometheus(settings: Any, monkeypatch: py
     assert found() == []
     monkeypatch.setattr("observability.system_checks.apps.is_installed", {"django_prometheus"}.__contains__)
     assert found() == ["W014"]
+
+
+def test_w015_a_page_for_nobody(settings: Any) -> None:
+    settings.OBSERVABILITY_ALLOWED_NETWORKS = []
+    assert found() == ["W015"]
+    settings.OBSERVABILITY_TOKEN = "0123456789abcdef"
+    assert found() == []
 
 
 def test_they_are_asked_by_manage_py_check(settings: Any) -> None:

@@ -6,16 +6,16 @@ import json
 import os
 import sys
 from argparse import ArgumentParser
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.utils.module_loading import import_string
 
 from observability.catalogue import catalogue
+from observability.exposition import render
 from observability.live import full_name
 from observability.reference import as_data, lines, load_catalogue, page
 from observability.storage import VARIABLE, storage
@@ -72,14 +72,14 @@ class Command(BaseCommand):
         )
 
     def _values(self, names: list[str]) -> None:
-        get_metrics = import_string("observability.exposition.get_metrics")
-        blocks = dict(_families(get_metrics()))
-        unknown = [name for name in names if name not in blocks]
-        if unknown and not {full_name(metric.name) for metric in catalogue()}.issuperset(unknown):
-            raise CommandError(f"There is no metric {unknown[0]}. {_meant_by(unknown[0], blocks)}")
+        text = render("", names).body.decode()
+        there_are = {*_names_in(text), *(full_name(metric.name) for metric in catalogue())}
+        for name in names:
+            if name not in there_are:
+                raise CommandError(f"There is no metric {name!r}. {_meant_by(name, there_are)}")
         if not storage.is_shared:
-            self.stderr.write(f"{VARIABLE} is not set: what is counted here is this command's own.")
-        self._write(text for name, text in blocks.items() if not names or name in names)
+            self.stderr.write(f"{VARIABLE} is not set: what this shows was counted by this command itself.")
+        self._write([text])
 
     def _write(self, texts: Iterable[str]) -> None:
         with suppress(*_NOBODY_READS):
@@ -88,17 +88,8 @@ class Command(BaseCommand):
             self.stdout.flush()
 
 
-def _families(text: str) -> Iterator[tuple[str, str]]:
-    """Each family's name and its lines."""
-    name, kept = "", list[str]()
-    for line in text.splitlines():
-        if line.startswith("# HELP "):
-            if kept:
-                yield name, "\n".join(kept)
-            name, kept = line.split(" ", 3)[2], []
-        kept.append(line)
-    if kept:
-        yield name, "\n".join(kept)
+def _names_in(text: str) -> set[str]:
+    return {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE ")}
 
 
 def _meant_by(name: str, there_are: Iterable[str]) -> str:
