@@ -135,7 +135,7 @@ def test_a_metric_without_a_number_yet_is_no_mistake() -> None:
 
 def test_it_shows_what_other_processes_have_counted(tmp_path: Path) -> None:
     """In the folder that they share; alone it says that it is alone."""
-    code = "import django; django.setup(); from observability.metrics import errors as e; e.at('elsewhere', 'error').inc(7)"
+    code = "import django; django.setup(); from observability import metrics; metrics.errors.at('elsewhere', 'error').inc(7)"
     shared = {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "metrics")}
     subprocess.run(
         [sys.executable, "-c", code],
