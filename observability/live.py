@@ -232,7 +232,7 @@ class Family(Generic[Child]):
         return text
 
     def _complain(self, label: Label, text: str) -> None:
-        if conf.strict:
+        if conf.strict and not (isinstance(label.domain, Budget) and label.domain.may_be_spent):
             raise CardinalityError(self.metric.name, label.name, text)
 
     def _make(self, values: tuple[str, ...]) -> Child:

@@ -135,7 +135,7 @@ def test_a_metric_without_a_number_yet_is_no_mistake() -> None:
 
 def test_it_shows_what_other_processes_have_counted(tmp_path: Path) -> None:
     """In the folder that they share; alone it says that it is alone."""
-    code = "import django; django.setup(); from observability import metrics; metrics.errors.at('elsewhere', 'error').inc(7)"
+    code = "import django; django.setup(); from observability import metrics; metrics.errors.at('there', 'error').inc(7)"
     shared = {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "metrics")}
     subprocess.run(
         [sys.executable, "-c", code],
@@ -146,10 +146,10 @@ def test_it_shows_what_other_processes_have_counted(tmp_path: Path) -> None:
     )
     done = from_outside("--values", "errors_total", folder=tmp_path, **shared)
     assert done.returncode == 0, done.stderr
-    assert 'errors_total{severity="error",type="elsewhere"} 7.0' in done.stdout
+    assert 'errors_total{severity="error",type="there"} 7.0' in done.stdout
     assert done.stderr == ""
     alone = from_outside("--values", "errors_total", folder=tmp_path)
-    assert "elsewhere" not in alone.stdout
+    assert "there" not in alone.stdout
     assert "PROMETHEUS_MULTIPROC_DIR is not set" in alone.stderr
 
 
