@@ -135,10 +135,10 @@ def test_a_metric_without_a_number_yet_is_no_mistake() -> None:
 
 def test_it_shows_what_other_processes_have_counted(tmp_path: Path) -> None:
     """In the folder that they share; alone it says that it is alone."""
-    code = "import django; django.setup(); from observability import metrics; metrics.errors.at('there', 'error').inc(7)"
+    counts = "from observability import metrics; metrics.errors.at('there', 'error').inc(7)"
     shared = {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "metrics")}
     subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", f"import django; django.setup(); {counts}"],
         cwd=HOUSE,
         env={"DJANGO_SETTINGS_MODULE": "tests.observability.settings", **shared},
         check=True,
