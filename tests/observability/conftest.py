@@ -43,5 +43,3 @@ def moved() -> Callable[[], Any]:
                 moves[key] = difference
 
     return watch
-
-
