@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
+import psutil
+
 from tests.benchmarks.observability.rounds import clean_environment
 from tests.installation import HOUSE
 from tests.services import free_port
@@ -21,6 +23,7 @@ from tests.services import free_port
 START_SECONDS = 60.0
 PATIENCE_SECONDS = 10.0
 GTHREAD: Sequence[str] = ("--worker-class", "gthread", "--threads", "4")
+_CONFIGURATION = "tests/benchmarks/observability/gunicorn_conf.py"
 SYNC: Sequence[str] = ("--worker-class", "sync")
 
 
@@ -44,14 +47,22 @@ class Server:
         environment = clean_environment() | {"BENCH_KIND": kind} | dict(more)
         if folder is not None:
             environment["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+        command = [sys.executable, "-m", "gunicorn", "--config", _CONFIGURATION, "--bind", f"127.0.0.1:{self.port}"]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{self.port}", "--workers", str(workers), *options,
-             "--no-control-socket", "--log-level", "error", f"{__package__}.project:application"],
+            [
+                *command,
+                "--workers",
+                str(workers),
+                *options,
+                "--log-level",
+                "error",
+                f"{__package__}.project:application",
+            ],
             cwd=HOUSE,
             env=environment,
             start_new_session=True,
             stderr=self._errors,
-        )  # fmt: skip
+        )
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> Answer:
         """Over a connection of its own."""
@@ -62,6 +73,11 @@ class Server:
         """Their process ids, as the kernel knows them."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
         return [int(child) for child in children.split()]
+
+    def cpu_seconds(self) -> float:
+        """What its workers have used so far; those that are gone do not count."""
+        processes = [psutil.Process(worker).cpu_times() for worker in self.workers()]
+        return float(sum(times.user + times.system for times in processes))
 
     def wait_until_it_serves(self) -> None:
         until = time.monotonic() + START_SECONDS
