@@ -16,7 +16,7 @@ from typing import NoReturn
 
 from tests.benchmarks.comparison.report import Report
 from tests.benchmarks.comparison.table import Row
-from tests.benchmarks.observability import cost, throughput
+from tests.benchmarks.observability import cost, scrape, throughput
 
 PARTS: Mapping[str, Callable[[Path | None], list[Row]]] = {
     "request": cost.request,
@@ -24,6 +24,8 @@ PARTS: Mapping[str, Callable[[Path | None], list[Row]]] = {
     "query": cost.query,
     "cache": cost.cache,
     "operations": cost.operations,
+    "scrape": scrape.many_series,
+    "recycles": scrape.recycles,
 }
 
 
