@@ -65,10 +65,15 @@ class Closed:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """The first ``most`` values that come; whatever comes after them is ``other``."""
+    """The first ``most`` values that come; whatever comes after them is ``other``.
+
+    Where the values are what people have named, more than ``most`` are nobody's mistake, ``may_be_spent``, and strict
+    mode does not complain.
+    """
 
     most: int
     other: str = OTHER
+    may_be_spent: bool = False
 
     @property
     def size(self) -> int:

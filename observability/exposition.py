@@ -5,14 +5,15 @@ from __future__ import annotations
 import gzip
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass
-from importlib import import_module
 from time import perf_counter
 
 from prometheus_client.core import Metric as Family
 
 from observability import metrics
+from observability.collectors import read_collected, skipped_files, start_collecting
 from observability.negotiation import accepts_gzip, format_for
 from observability.page import Format, written
 from observability.registry import in_order, read_counted, read_registered
@@ -66,7 +67,9 @@ def render(accept: str, names: Sequence[str] = (), accept_encoding: str = "") ->
 
 
 def _families() -> list[Family]:
-    return in_order(_read(_counted), _read(_collected), _read(read_registered))
+    with suppress(Exception):  # read_collected tells of it
+        start_collecting()  # and meanwhile the files are read
+    return in_order(_read(_counted), _read(read_collected), _read(read_registered))
 
 
 def _read(source: Callable[[], Iterable[Family]]) -> Iterator[Family]:
@@ -79,16 +82,7 @@ def _read(source: Callable[[], Iterable[Family]]) -> Iterator[Family]:
 def _counted() -> Iterable[Family]:
     reading = read_counted()
     yield from reading.families.values()
-    yield metrics.skipped_files.family(reading.skipped_files)
-
-
-def _collected() -> Iterable[Family]:
-    try:
-        collectors = import_module("observability.collectors")
-    except ImportError:
-        return []
-    collected: list[Family] = collectors.read_collected()
-    return collected
+    yield skipped_files.family(reading.skipped_files)
 
 
 def _restricted(family: Family, names: frozenset[str]) -> Family:

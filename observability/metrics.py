@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from observability.catalogue import BYTES, FAST, TASK, Budget, Closed, D, H, Label, Mode
 from observability.live import Counter, Gauge, Histogram, count_drops_in
-from observability.pulled import Pulled
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "OTHER")
 UNMATCHED = "unmatched"
@@ -178,10 +177,4 @@ scrape_samples = Gauge(
     group="Metrics",
     mode=Mode.MOST_RECENT,
 )
-skipped_files = Pulled(
-    "metrics_skipped_files",
-    "Files of processes that could not be read for this page: empty, cut off or not of this format.",
-    group="Metrics",
-)
-
 count_drops_in(dropped_series)

@@ -41,7 +41,7 @@ def read_registered() -> Iterator[Family]:
         if collector in _DEFAULTS or (storage.is_shared and isinstance(collector, MetricWrapperBase)):
             continue
         try:
-            yield from list(collector.collect())
+            yield from _families_of(collector)
         except Exception:  # it is not ours, and others are behind it
             errors.at("collector", "error").inc()
             logger.exception("a registered collector has failed", extra={"collector": type(collector).__name__})
@@ -62,6 +62,13 @@ def in_order(*groups: Iterable[Family]) -> list[Family]:
             _conform(found[name], metric)
             ordered.append(found.pop(name))
     return [family for family in (*ordered, *(found[name] for name in sorted(found))) if family.samples]
+
+
+def _families_of(collector: Collector) -> list[Family]:
+    families = list(collector.collect())
+    if not all(isinstance(family, Family) for family in families):
+        raise TypeError("something else is among its families")
+    return families
 
 
 class Page:
