@@ -56,7 +56,7 @@ def _size_row(series: int, files: int, name: str, ours: list[Any], theirs: list[
         "≤ 1.1" if is_judged else "",
         f"{ratio:.2f}",
         f"{ours_ms:.1f} ÷ {theirs_ms:.1f} ms of CPU; {ours[0]['samples']:,.0f} samples, "
-        f"{ours[0]['bytes'] / 1e3:,.0f} kB, theirs {theirs[0]['samples']:,.0f}, {theirs[0]['bytes'] / 1e3:,.0f}; the first page {cold_ms:.0f} ms",
+        f"{ours[0]['bytes'] / 1e3:,.0f} kB; the first page {cold_ms:.0f} ms",
         ratio <= 1.1 if is_judged else None,
         {"ratio": ratio, "ours_ms": ours_ms, "prometheus_client_ms": theirs_ms, "first_ms": cold_ms},
     )
