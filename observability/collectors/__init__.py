@@ -59,6 +59,7 @@ skipped_files = Pulled(
     "Files of the metrics directory that this scrape could not read: empty, cut off or corrupt.",
     group="Metrics",
 )
+_OURS = (collector_success, snapshot_age, collector_duration, skipped_files)
 
 _Source: TypeAlias = Snapshots | Broken | Immediate
 
@@ -77,7 +78,7 @@ def read_collected(patience_seconds: float = PATIENCE_SECONDS) -> list[Family]:
     """
     sources = _sources.all()
     _wait(sources, patience_seconds)
-    merged, views = Merged(), []
+    merged, views = Merged(reserved=[metric.name for metric in _OURS]), []
     for source in sources:
         view = source.view()
         obstacle = merged.add(view.families)

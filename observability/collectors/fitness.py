@@ -58,11 +58,14 @@ def fit(yielded: Iterable[object]) -> tuple[Fit, ...]:
 
 
 class Merged:
-    """Families of several collectors as one: connections of one database here, of another there."""
+    """Families of several collectors as one: connections of one database here, of another there.
 
-    def __init__(self) -> None:
+    ``reserved`` are names that no collector may use.
+    """
+
+    def __init__(self, reserved: Iterable[str] = ()) -> None:
         self._families: dict[str, Family] = {}
-        self._owners: dict[str, str] = {}
+        self._owners = dict.fromkeys(reserved, "")
         self._series: dict[str, set[Series]] = {}
 
     def add(self, fits: Iterable[Fit]) -> str:

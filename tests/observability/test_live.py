@@ -26,7 +26,9 @@ _numbers = count()
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Metrics that end with the test, and so do their numbers."""
-    monkeypatch.setattr("observability.live.storage", Storage(None))
+    alone = Storage(None)
+    for module in ("live", "series"):
+        monkeypatch.setattr(f"observability.{module}.storage", alone)
     before = list(_families)
     yield
     for family in families():
