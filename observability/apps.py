@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from django.apps import AppConfig
+from django.core import checks
 from django.core.signals import setting_changed
 
 from observability.conf import forget_settled
@@ -23,4 +25,14 @@ class ObservabilityConfig(AppConfig):
         take_in_foreign_values()
 
     def ready(self) -> None:
+        from observability import cache, database, exceptions, system_checks
+
+        database.install()
+        cache.install()
+        exceptions.install()
+        if "celery" in sys.modules:
+            from observability import tasks
+
+            tasks.install()
+        checks.register(system_checks.check_settings, "observability")
         setting_changed.connect(forget_settled, dispatch_uid="observability.settled")

@@ -1,0 +1,339 @@
+"""Measures what is asked of the caches, by wrapping the methods of those that Django makes: what they give is the same.
+
+A class's methods are wrapped once, and each of its instances says where it is told, or that it is not. Wrapping an
+instance's bound methods instead would tie it into a cycle: under ASGI every request has caches of its own, and their
+sockets would stay open until the garbage collector comes by.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
+from functools import cache as once
+from functools import lru_cache, wraps
+from threading import Lock
+from time import perf_counter
+from typing import Any, NamedTuple, TypeAlias
+from weakref import WeakSet
+
+from django.core.cache import caches
+from django.core.cache.backends.base import BaseCache
+
+from observability.cache_types import cache_type_of
+from observability.conf import conf
+from observability.metrics import CACHE_OPERATIONS, cache_hits, cache_misses, cache_operation_duration
+from observability.series import CounterChild, HistogramChild, tell
+
+logger = logging.getLogger(__name__)
+
+Method: TypeAlias = Callable[..., Any]
+
+_OPERATIONS = {name: name for name in CACHE_OPERATIONS if name not in ("get", "get_many")} | {"decr": "incr"}
+"""Method → operation, of those that tell of their duration only."""
+_MOVES = ("incr_version", "decr_version")
+"""Made of a get, a set and a delete that nobody has asked for."""
+_ATTRIBUTE = "_observability"
+
+
+class _Missing:
+    """What a cache is to give back for a key that it does not have; the same one however it is copied or kept."""
+
+    def __copy__(self) -> _Missing:
+        return self
+
+    def __deepcopy__(self, _memo: object) -> _Missing:
+        return self
+
+    def __reduce__(self) -> str:
+        return "_MISSING"
+
+
+_MISSING: Any = _Missing()
+_busy: ContextVar[tuple[object, ...]] = ContextVar("observability_busy_caches", default=())
+"""Where the caches tell that are at work now: what they ask of themselves meanwhile is not told. Awaits and
+``sync_to_async`` keep it."""
+
+
+class _Children(NamedTuple):
+    durations: Mapping[str, HistogramChild]
+    hits: CounterChild
+    misses: CounterChild
+
+
+class _Teller:
+    """Where one cache tells what was asked of it. A pickled or deeply copied cache has none."""
+
+    __slots__ = ("alone", "durations", "get", "get_many", "hits", "misses")
+
+    def __init__(self, children: _Children) -> None:
+        self.durations, self.hits, self.misses = children
+        self.get = self.durations["get"]
+        self.get_many = self.durations["get_many"]
+        self.alone = (self,)
+
+    def __reduce__(self) -> tuple[Callable[[], None], tuple[()]]:
+        return _nobody, ()
+
+    def tell_many(self, asked: Any, found: Any) -> None:
+        """Hits and misses by key."""
+        try:
+            is_hit = [key in found for key in asked]
+        except Exception:  # noqa: BLE001 - keys may be any objects, and what was found is handed on all the same
+            return
+        hits = sum(is_hit)
+        self.hits.inc(hits)
+        self.misses.inc(len(is_hit) - hits)
+
+
+def _nobody() -> None: ...
+
+
+def install() -> None:
+    """Measure every cache made from now on, and those this thread has already. Again is the same as once."""
+    _wrap_making()
+    for alias in caches:
+        if hasattr(vars(caches)["_connections"], alias):  # to ask for it would make it
+            _measure(caches[alias], alias)
+
+
+def instrument(cache: BaseCache, name: str) -> None:
+    """Measure this cache under a name, which is to be one of few. Again is the same as once."""
+    kind = type(cache)
+    if getattr(cache, _ATTRIBUTE, None) is not None:
+        return
+    try:
+        with _lock:
+            if kind not in _wrapped:
+                _wrap_methods(kind)
+                _wrapped.add(kind)
+        setattr(cache, _ATTRIBUTE, _Teller(_children(name, cache_type_of(kind))))
+    except (AttributeError, TypeError) as error:
+        logger.warning("a cache is not measured", extra={"cache": name, "error": str(error)})
+
+
+_lock = Lock()
+_wrapped: WeakSet[type] = WeakSet()
+
+
+@once
+def _wrap_making() -> None:
+    make = caches.create_connection
+
+    @wraps(make)
+    def create_connection(alias: str) -> BaseCache:
+        cache = make(alias)
+        _measure(cache, alias)
+        return cache
+
+    caches.create_connection = create_connection  # type: ignore[method-assign]  # Django has no signal for it
+
+
+def _measure(cache: BaseCache, alias: str) -> None:
+    wanted = conf.caches
+    if wanted is None or alias in wanted:
+        instrument(cache, alias)
+
+
+@lru_cache(maxsize=256)
+def _children(name: str, kind: str) -> _Children:
+    durations = {operation: cache_operation_duration.at(name, operation) for operation in CACHE_OPERATIONS}
+    return _Children(durations, cache_hits.at(kind, name), cache_misses.at(kind, name))
+
+
+def _wrap_methods(kind: type) -> None:
+    """Of an async method only one of the class's own: BaseCache's call those that are wrapped."""
+    setattr(kind, _ATTRIBUTE, getattr(kind, _ATTRIBUTE, None))
+    for name in (*CACHE_OPERATIONS, "decr", *_MOVES):
+        for method_name in (name, f"a{name}"):
+            method = inspect.getattr_static(kind, method_name, None)
+            if _is_plain_method(method) and not hasattr(method, _ATTRIBUTE):
+                is_async = inspect.iscoroutinefunction(method)
+                if is_async == (method_name != name) and method is not vars(BaseCache).get(f"a{name}"):
+                    measured = wraps(method)(_wrapper(name, method, is_async=is_async))
+                    setattr(measured, _ATTRIBUTE, True)
+                    setattr(kind, method_name, measured)
+
+
+def _is_plain_method(method: Any) -> bool:
+    """It is called with the instance, as functions are."""
+    return callable(method) and hasattr(method, "__get__") and not isinstance(method, staticmethod | classmethod)
+
+
+def _wrapper(name: str, method: Method, *, is_async: bool) -> Method:
+    if name == "get":
+        return _get_wrapper(method, is_async=is_async)
+    if name == "get_many":
+        return _aget_many(method) if is_async else _get_many(method)
+    operation = _OPERATIONS.get(name, "")
+    return _aother(method, operation) if is_async else _other(method, operation)
+
+
+def _get_wrapper(method: Method, *, is_async: bool) -> Method:
+    """Of one that does not take its arguments as Django's do, only the duration is told."""
+    usual = _usual_arguments(method)
+    if usual is None:
+        return _aother(method, "get") if is_async else _other(method, "get")
+    return _aget(method, *usual) if is_async else _get(method, *usual)
+
+
+def _usual_arguments(method: Method) -> tuple[Any, Any] | None:
+    """Which default and version it takes for those that it is not given."""
+    try:
+        parameters = list(inspect.signature(method).parameters.values())[1:]
+    except (TypeError, ValueError):
+        return None
+    if [one.kind for one in parameters] == [inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD]:
+        return None, None
+    usual = tuple(one.default for one in parameters[1:3])
+    if [one.name for one in parameters[:3]] != ["key", "default", "version"] or inspect.Parameter.empty in usual:
+        return None
+    return usual[0], usual[1]
+
+
+def _get(method: Method, usual: Any, usual_version: Any) -> Method:
+    def get(self: Any, key: Any, default: Any = usual, version: Any = usual_version, *rest: Any, **more: Any) -> Any:
+        teller = self._observability
+        busy = _busy.get()
+        if (busy or teller is None) and (teller is None or teller in busy):
+            return method(self, key, default, version, *rest, **more)
+        _busy.set((*busy, teller) if busy else teller.alone)
+        started = perf_counter()
+        try:
+            if rest or more:
+                value = method(self, key, _MISSING, version, *rest, **more)
+            else:  # an empty list of arguments more would cost as much as a counter
+                value = method(self, key, _MISSING, version)
+        except BaseException:
+            teller.get.observe(perf_counter() - started)
+            raise
+        finally:
+            _busy.set(busy)
+        if value is _MISSING:
+            tell(teller.get, teller.misses, perf_counter() - started)
+            return default
+        tell(teller.get, teller.hits, perf_counter() - started)
+        return value
+
+    return get
+
+
+def _aget(method: Method, usual: Any, usual_version: Any) -> Method:
+    async def aget(
+        self: Any, key: Any, default: Any = usual, version: Any = usual_version, *rest: Any, **more: Any
+    ) -> Any:
+        teller = self._observability
+        busy = _busy.get()
+        if teller is None or teller in busy:
+            return await method(self, key, default, version, *rest, **more)
+        _busy.set((*busy, teller))
+        started = perf_counter()
+        try:
+            value = await method(self, key, _MISSING, version, *rest, **more)
+        except BaseException:
+            teller.get.observe(perf_counter() - started)
+            raise
+        finally:
+            _busy.set(busy)
+        if value is _MISSING:
+            tell(teller.get, teller.misses, perf_counter() - started)
+            return default
+        tell(teller.get, teller.hits, perf_counter() - started)
+        return value
+
+    return aget
+
+
+def _get_many(method: Method) -> Method:
+    def get_many(self: Any, *args: Any, **kwargs: Any) -> Any:
+        teller = self._observability
+        busy = _busy.get()
+        if teller is None or teller in busy:
+            return method(self, *args, **kwargs)
+        asked, args, kwargs = _noted(args, kwargs)
+        _busy.set((*busy, teller))
+        started = perf_counter()
+        try:
+            found = method(self, *args, **kwargs)
+        finally:
+            teller.get_many.observe(perf_counter() - started)
+            _busy.set(busy)
+        teller.tell_many(asked, found)
+        return found
+
+    return get_many
+
+
+def _aget_many(method: Method) -> Method:
+    async def aget_many(self: Any, *args: Any, **kwargs: Any) -> Any:
+        teller = self._observability
+        busy = _busy.get()
+        if teller is None or teller in busy:
+            return await method(self, *args, **kwargs)
+        asked, args, kwargs = _noted(args, kwargs)
+        _busy.set((*busy, teller))
+        started = perf_counter()
+        try:
+            found = await method(self, *args, **kwargs)
+        finally:
+            teller.get_many.observe(perf_counter() - started)
+            _busy.set(busy)
+        teller.tell_many(asked, found)
+        return found
+
+    return aget_many
+
+
+def _other(method: Method, operation: str) -> Method:
+    """Without an operation, what the cache asks of itself goes untold, and that is all."""
+
+    def other(self: Any, *args: Any, **kwargs: Any) -> Any:
+        teller = self._observability
+        busy = _busy.get()
+        if teller is None or teller in busy:
+            return method(self, *args, **kwargs)
+        _busy.set((*busy, teller))
+        started = perf_counter()
+        try:
+            return method(self, *args, **kwargs)
+        finally:
+            if operation:
+                teller.durations[operation].observe(perf_counter() - started)
+            _busy.set(busy)
+
+    return other
+
+
+def _aother(method: Method, operation: str) -> Method:
+    async def aother(self: Any, *args: Any, **kwargs: Any) -> Any:
+        teller = self._observability
+        busy = _busy.get()
+        if teller is None or teller in busy:
+            return await method(self, *args, **kwargs)
+        _busy.set((*busy, teller))
+        started = perf_counter()
+        try:
+            return await method(self, *args, **kwargs)
+        finally:
+            if operation:
+                teller.durations[operation].observe(perf_counter() - started)
+            _busy.set(busy)
+
+    return aother
+
+
+def _noted(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
+    """The keys that are asked for, which an iterator has only once: it notes them as it hands them out."""
+    keys = args[0] if args else kwargs.get("keys")
+    if not isinstance(keys, Iterator):
+        return keys, args, kwargs
+    asked: list[Any] = []
+    noting = _noting(keys, asked)
+    return (asked, (noting, *args[1:]), kwargs) if args else (asked, args, kwargs | {"keys": noting})
+
+
+def _noting(keys: Iterator[Any], asked: list[Any]) -> Iterator[Any]:
+    for key in keys:
+        asked.append(key)
+        yield key
