@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 from django.apps import AppConfig
+from django.core import checks
 from django.core.signals import setting_changed
 
 from observability.conf import forget_settled
@@ -24,7 +25,7 @@ class ObservabilityConfig(AppConfig):
         take_in_foreign_values()
 
     def ready(self) -> None:
-        from observability import cache, database, exceptions
+        from observability import cache, database, exceptions, system_checks
 
         database.install()
         cache.install()
@@ -33,4 +34,5 @@ class ObservabilityConfig(AppConfig):
             from observability import tasks
 
             tasks.install()
+        checks.register(system_checks.check_settings, "observability")
         setting_changed.connect(forget_settled, dispatch_uid="observability.settled")
