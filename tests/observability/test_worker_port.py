@@ -220,12 +220,14 @@ def test_a_hundred_at_once_are_all_served(server: Server) -> None:
 
 
 def test_whoever_does_not_take_the_answer_is_left(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_port, "PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(worker_port, "PATIENCE_SECONDS", 2.0)
     monkeypatch.setattr(worker_port._Handler, "_answer", _long_answer)
-    slow = [socket.create_connection(("127.0.0.1", server.port), timeout=20) for _ in range(8)]
+    slow = []
     try:
+        for _ in range(8):
+            slow.append(socket.create_connection(("127.0.0.1", server.port), timeout=20))
+            slow[-1].sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
         for connection in slow:
-            connection.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
             assert connection.recv(1, socket.MSG_PEEK), "it is being answered"
         monkeypatch.undo()
         assert is_alive(server.port), "as soon as one of them has been left"
