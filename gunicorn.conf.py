@@ -4,7 +4,12 @@ import os
 from pathlib import Path
 
 from harvester.config.env import Environment
+from harvester.config.metrics_folder import share_metrics
 from health.gunicorn import drain_before_stopping
+
+_environment = Environment.of_process()
+# Here and not in on_starting, which comes after preload_app has imported the metrics.
+share_metrics("web", _environment)
 
 wsgi_app = "harvester.config.wsgi:application"
 bind = f"{os.environ.get('HOST', '127.0.0.1')}:{os.environ.get('PORT', '8000')}"
@@ -22,7 +27,6 @@ max_requests_jitter = 1_000
 timeout = 30
 # Told to stop, it goes on serving for HEALTH_DRAIN_SECONDS (10) while it says that it is not ready, and then finishes
 # what is in flight: together less than the 30 s after which Kubernetes kills it (HEALTH_TERMINATION_GRACE_SECONDS).
-_environment = Environment.of_process()
 on_starting = drain_before_stopping(
     seconds=_environment.integer("HEALTH_DRAIN_SECONDS"),
     grace_seconds=_environment.integer("HEALTH_TERMINATION_GRACE_SECONDS"),

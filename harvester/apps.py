@@ -10,3 +10,8 @@ class HarvesterConfig(AppConfig):
     label = "harvester"
     verbose_name = "Signal Harvester"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from harvester.wiring import connect
+
+        connect()

@@ -1,1 +1,46 @@
-"""Prometheus metrics for any Django project."""
+"""Prometheus metrics for any Django project.
+
+The names below are the public ones. They are imported when first used, so that ``import observability`` needs no
+settings.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from observability.catalogue import Budget, Closed, Label, Mode
+    from observability.errors import ObservabilityError
+    from observability.live import Counter, Gauge, Histogram
+    from observability.pulled import Pulled
+
+__all__ = [
+    "Budget",
+    "Closed",
+    "Counter",
+    "Gauge",
+    "Histogram",
+    "Label",
+    "Mode",
+    "ObservabilityError",
+    "Pulled",
+]
+
+_HOMES = {
+    "catalogue": ("Budget", "Closed", "Label", "Mode"),
+    "errors": ("ObservabilityError",),
+    "live": ("Counter", "Gauge", "Histogram"),
+    "pulled": ("Pulled",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{home}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

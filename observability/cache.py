@@ -23,8 +23,8 @@ from django.core.cache.backends.base import BaseCache
 
 from observability.cache_types import cache_type_of
 from observability.conf import conf
-from observability.live import CounterChild, HistogramChild, tell
 from observability.metrics import CACHE_OPERATIONS, cache_hits, cache_misses, cache_operation_duration
+from observability.series import CounterChild, HistogramChild, tell
 
 logger = logging.getLogger(__name__)
 

@@ -1,18 +1,25 @@
-"""Which kind of store is behind a cache's backend."""
+"""What kind of cache a backend is, in the words of the metrics."""
 
 from __future__ import annotations
 
-_BY_MODULE = {
+_OTHER = "other"
+_TYPES_BY_MODULE = {
     "django.core.cache.backends.redis": "redis",
-    "django_redis.cache": "redis",
     "django.core.cache.backends.memcached": "memcached",
     "django.core.cache.backends.locmem": "locmem",
     "django.core.cache.backends.db": "database",
     "django.core.cache.backends.filebased": "file",
     "django.core.cache.backends.dummy": "dummy",
+    "django_redis.cache": "redis",
+    "django_valkey.base": "redis",  # speaks the same protocol
+    "django_bmemcached.memcached": "memcached",
 }
 
 
-def cache_type_of(backend: type) -> str:
-    """One of ``metrics.CACHE_TYPES``, by the nearest of the class's ancestors that is known."""
-    return next((_BY_MODULE[base.__module__] for base in backend.__mro__ if base.__module__ in _BY_MODULE), "other")
+def cache_type_of(backend_class: type) -> str:
+    """One of CACHE_TYPES: that of the class, or of the nearest class it derives from; ``other`` for any else."""
+    for one in backend_class.__mro__:
+        found = _TYPES_BY_MODULE.get(one.__module__, _OTHER)
+        if found != _OTHER:
+            return found
+    return _OTHER

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from math import inf, prod
+from math import isfinite, prod
 from typing import TypeAlias
 
 from observability.errors import DeclarationError
@@ -65,10 +65,15 @@ class Closed:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """The first ``most`` values that come; whatever comes after them is ``other``."""
+    """The first ``most`` values that come; whatever comes after them is ``other``.
+
+    Where the values are what people have named, more than ``most`` are nobody's mistake, ``may_be_spent``, and strict
+    mode does not complain.
+    """
 
     most: int
     other: str = OTHER
+    may_be_spent: bool = False
 
     @property
     def size(self) -> int:
@@ -139,8 +144,8 @@ def _name_problems(metric: Metric) -> Iterator[str]:
         yield "is no counter, so its name must not end in _total, _count, _sum, _bucket or _info"
     if re.search(r"_(?:milliseconds|ms|minutes|hours|kilobytes|kb|mb|percent)(?:_|\Z)", metric.name):
         yield "must be in base units: seconds, bytes, ratios"
-    if not metric.help.endswith("."):
-        yield "needs a help text that is a sentence and ends with a full stop"
+    if not metric.help.endswith(".") or not metric.help.isprintable():
+        yield "needs a help text that is a sentence of one line and ends with a full stop"
     if not metric.group:
         yield "needs a group"
 
@@ -156,14 +161,23 @@ def _label_problems(metric: Metric) -> Iterator[str]:
             yield f"has the label “{label.name}”, which would have as many values as there are of these; leave it out"
         if label.domain.size < 1:
             yield f"has the label “{label.name}” without any value"
-        if isinstance(label.domain, Closed) and label.domain.other not in {"", *label.domain.values}:
-            yield f"has the label “{label.name}”, whose “{label.domain.other}” is not among its values"
+        if isinstance(label.domain, Closed):
+            yield from _value_list_problems(label.name, label.domain)
+        elif not label.domain.other:
+            yield f"has the label “{label.name}” without a value for what its budget has no room for"
+
+
+def _value_list_problems(name: str, domain: Closed) -> Iterator[str]:
+    if len(set(domain.values)) != len(domain.values) or not all(domain.values):
+        yield f"has the label “{name}”, of whose values one is empty or there twice"
+    if domain.other not in {"", *domain.values}:
+        yield f"has the label “{name}”, whose “{domain.other}” is not among its values"
 
 
 def _value_problems(metric: Metric) -> Iterator[str]:
     if (metric.kind is Kind.HISTOGRAM) != bool(metric.buckets):
         yield "needs buckets if it is a histogram, and only then"
-    if list(metric.buckets) != sorted(set(metric.buckets)) or inf in metric.buckets:
+    if list(metric.buckets) != sorted(set(metric.buckets)) or not all(map(isfinite, metric.buckets)):
         yield "needs buckets that rise, without the infinite one, which is added"
     if (metric.kind is Kind.GAUGE and not metric.pulled) != (metric.mode is not None):
         yield "needs a mode if it is a gauge that processes set, and only then"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from math import isfinite
@@ -15,6 +16,7 @@ logger = logging.getLogger(__name__)
 Network: TypeAlias = IPv4Network | IPv6Network
 _Value = TypeVar("_Value")
 _HIGHEST_PORT = 65_535
+_NAMESPACE = re.compile(r"[a-z](?:[a-z0-9_]*[a-z0-9])?\Z")
 
 
 class ObservabilitySettings:
@@ -123,7 +125,7 @@ def _text(value: Any) -> str:
 
 def _namespace(value: Any) -> str:
     text = _text(value)
-    if text and not (text.isascii() and text.isidentifier()):
+    if text and not _NAMESPACE.match(text):
         raise ValueError("a prefix of a-z, 0-9 and _ is wanted, such as harvester")
     return text
 
@@ -143,6 +145,8 @@ def _url_path(value: Any) -> str:
     path = _text(value)
     if path and not path.startswith("/"):
         raise ValueError("a path that begins with a slash is wanted, such as /metrics, or none")
+    if path == "/":
+        raise ValueError("the page of metrics cannot be the first page")
     return path
 
 

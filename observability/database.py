@@ -15,8 +15,8 @@ from django.db.backends.signals import connection_created
 from observability.catalogue import OTHER
 from observability.conf import conf
 from observability.errors import CardinalityError
-from observability.live import CounterChild, HistogramChild, tell
 from observability.metrics import db_queries, db_query_duration
+from observability.series import CounterChild, HistogramChild, tell
 from observability.tally import current
 
 NO_TABLE = "none"

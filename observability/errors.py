@@ -56,6 +56,14 @@ class CollectorSettingError(ObservabilityError, ValueError):
         self.problem = problem
 
 
+class UnfitFamilyError(ObservabilityError, ValueError):
+    """What a collector has yielded cannot stand on the page; ``problem`` goes on from the collector's name."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"The collector {problem}.")
+        self.problem = problem
+
+
 class CorruptFileError(ObservabilityError):
     """A file of the metrics directory that no process has written to its end, or that something else wrote."""
 

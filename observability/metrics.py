@@ -177,5 +177,4 @@ scrape_samples = Gauge(
     group="Metrics",
     mode=Mode.MOST_RECENT,
 )
-
 count_drops_in(dropped_series)

@@ -18,7 +18,6 @@ from django.http import FileResponse, HttpRequest
 from django.http.response import HttpResponseBase, StreamingHttpResponse
 
 from observability.conf import conf, on_change
-from observability.live import CounterChild, GaugeChild, HistogramChild
 from observability.metrics import (
     METHODS,
     UNMATCHED,
@@ -30,6 +29,7 @@ from observability.metrics import (
     http_response_size,
     http_streaming_duration,
 )
+from observability.series import GaugeChild, HistogramChild, Record
 from observability.tally import Tally, current
 
 logger = logging.getLogger(__name__)
@@ -39,12 +39,11 @@ _NOT_FOUND = 404
 
 
 class _Series(NamedTuple):
-    """Where a request of one method, endpoint and status is told."""
+    """Where a request of one method, endpoint and status is told: with its answer's length, or without as yet."""
 
-    requests: CounterChild
-    duration: HistogramChild
+    whole: Record
+    begun: Record
     size: HistogramChild
-    queries: HistogramChild
     endpoint: str
 
 
@@ -132,14 +131,12 @@ def _tell(request: HttpRequest, response: HttpResponseBase, started: float, quer
         series = _known.get(key)
         if series is None:
             series = _learn(*key)
-        series.requests.inc()
-        series.duration.observe(duration)
-        series.queries.observe(queries)
         is_streamed = response.streaming
         if is_streamed:
+            series.begun.tell(duration, queries)
             _follow(response, series, started, busy)
         else:
-            series.size.observe(len(response.content))  # type: ignore[attr-defined]  # every other one has it
+            series.whole.tell(duration, queries, len(response.content))  # type: ignore[attr-defined]  # all others have it
     except Exception:
         if conf.strict:
             raise
@@ -157,13 +154,11 @@ def _learn(method: str | None, route: str | None, status: int) -> _Series:
     if key in _known:
         return _known[key]
     endpoint = route if route is not None else UNMATCHED if status == _NOT_FOUND else UNROUTED
-    series = _Series(
-        http_requests.at(method, endpoint, status),
-        http_request_duration.at(method, endpoint),
-        http_response_size.at(endpoint),
-        db_queries_per_request.at(endpoint),
-        endpoint,
-    )
+    requests = http_requests.at(method, endpoint, status)
+    duration = http_request_duration.at(method, endpoint)
+    queries = db_queries_per_request.at(endpoint)
+    size = http_response_size.at(endpoint)
+    series = _Series(Record(requests, duration, queries, size), Record(requests, duration, queries), size, endpoint)
     if len(_known) < _MOST_KNOWN:
         _known[key] = series
     return series

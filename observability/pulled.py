@@ -63,7 +63,9 @@ class Pulled:
         return self._in_budget(label, domain, text, seen)
 
     def _in_budget(self, label: Label, domain: Budget, text: str, seen: set[str]) -> str:
-        if text in seen or len(seen) < domain.most:
+        if text in seen or text == domain.other:
+            return text
+        if len(seen) < domain.most:
             seen.add(text)
             return text
         self._complain(label, text)
@@ -71,5 +73,5 @@ class Pulled:
         return domain.other
 
     def _complain(self, label: Label, text: str) -> None:
-        if conf.strict:
+        if conf.strict and not (isinstance(label.domain, Budget) and label.domain.may_be_spent):
             raise CardinalityError(self.metric.name, label.name, text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 
 from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR, REGISTRY
@@ -13,8 +14,11 @@ from prometheus_client.utils import floatToGoString
 
 from observability.catalogue import Kind, Metric, catalogue
 from observability.live import full_name
+from observability.metrics import errors
 from observability.multiprocess.reading import File, Parser, Reading, merge, read_folder
 from observability.storage import storage
+
+logger = logging.getLogger(__name__)
 
 _parser = Parser()
 _DEFAULTS = (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR)
@@ -29,11 +33,18 @@ def read_counted() -> Reading:
 
 
 def read_registered() -> Iterator[Family]:
-    """What others have registered with prometheus_client. What shares our files is there already."""
+    """What others have registered with prometheus_client. What shares our files is there already.
+
+    A collector that fails is left out, logged and counted.
+    """
     for collector in _registered():
         if collector in _DEFAULTS or (storage.is_shared and isinstance(collector, MetricWrapperBase)):
             continue
-        yield from collector.collect()
+        try:
+            yield from _families_of(collector)
+        except Exception:  # it is not ours, and others are behind it
+            errors.at("collector", "error").inc()
+            logger.exception("a registered collector has failed", extra={"collector": type(collector).__name__})
 
 
 def in_order(*groups: Iterable[Family]) -> list[Family]:
@@ -51,6 +62,13 @@ def in_order(*groups: Iterable[Family]) -> list[Family]:
             _conform(found[name], metric)
             ordered.append(found.pop(name))
     return [family for family in (*ordered, *(found[name] for name in sorted(found))) if family.samples]
+
+
+def _families_of(collector: Collector) -> list[Family]:
+    families = list(collector.collect())
+    if not all(isinstance(family, Family) for family in families):
+        raise TypeError("something else is among its families")
+    return families
 
 
 class Page:

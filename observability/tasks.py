@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 from observability.catalogue import OTHER
 from observability.conf import conf
 from observability.exceptions import tell_unhandled, was_counted
-from observability.live import GaugeChild
 from observability.metrics import (
     background_task_duration,
     background_tasks_active,
     background_tasks_completed,
     errors,
 )
+from observability.series import GaugeChild
 
 logger = logging.getLogger(__name__)
 

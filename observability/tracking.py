@@ -20,7 +20,7 @@ from django.http import Http404
 from django.http.multipartparser import MultiPartParserError
 
 from observability.exceptions import count_unhandled
-from observability.live import Family, HistogramChild, tell
+from observability.live import Family
 from observability.metrics import (
     METHODS,
     cache_hits,
@@ -32,6 +32,7 @@ from observability.metrics import (
     http_requests,
     http_requests_in_progress,
 )
+from observability.series import HistogramChild, tell
 from observability.tally import current
 
 __all__ = [

@@ -9,6 +9,9 @@ from typing import Any
 from celery import Celery, bootsteps
 from celery.signals import setup_logging
 
+from harvester.config.env import Environment
+from harvester.config.metrics_folder import share_metrics
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "harvester.config.settings")
 
 logger = logging.getLogger(__name__)
@@ -32,6 +35,12 @@ class HarvesterCelery(Celery):
             transport_options=_without_patience(url or self.conf.broker_write_url) | asked,
             **options,
         )
+
+    @property
+    def Worker(self) -> Any:  # noqa: N802 - Celery's name for it
+        """Celery's. Asked for by ``celery worker`` before it reads the apps, which every signal comes after."""
+        share_metrics("worker", Environment.of_process())
+        return super().Worker
 
 
 def _without_patience(url: str) -> dict[str, Any]:

@@ -166,6 +166,31 @@ VARIABLES: tuple[Variable, ...] = (
         "The pod's terminationGracePeriodSeconds: gunicorn warns where draining and finishing would outlast it.",
     ),
     Variable(
+        "OBSERVABILITY_TOKEN",
+        parsers.text,
+        "",
+        "Whoever sends it as a bearer token may read /metrics: at least 16 random characters.",
+        is_secret=True,
+    ),
+    Variable(
+        "OBSERVABILITY_ALLOWED_NETWORKS",
+        parsers.networks,
+        "127.0.0.0/8,::1/128",
+        "Networks from which /metrics may be read without a token, comma-separated; never through a proxy.",
+    ),
+    Variable(
+        "OBSERVABILITY_WORKER_HOST",
+        parsers.text,
+        "127.0.0.1",
+        "The address on which the Celery worker serves its metrics.",
+    ),
+    Variable(
+        "OBSERVABILITY_WORKER_PORT",
+        parsers.integer(0, 65_535),
+        "0",
+        "The port on which the Celery worker serves its metrics; 0: it serves none.",
+    ),
+    Variable(
         "HARVESTER_ALLOWED_PRIVATE_HOSTS",
         parsers.hosts,
         "",

@@ -33,6 +33,7 @@ DATA_DIR = (BASE_DIR / environment.text("DATA_DIR")).resolve()
 INSTALLED_APPS = [
     "harvester",
     "ratelimit",
+    "observability",
     "health",
     "django.contrib.admin",
     "django.contrib.auth",
@@ -46,6 +47,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "health.middleware.HealthMiddleware",  # in front of hosts, redirects, sessions and limits
+    "observability.middleware.MetricsMiddleware",  # times everything below; probes would only be noise
     "django_guid.middleware.guid_middleware",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -227,6 +229,21 @@ HEALTH_CHECKS = {
 HEALTH_TOKEN = environment.text("HEALTH_TOKEN")
 HEALTH_DETAIL_NETWORKS = environment.names("HEALTH_DETAIL_NETWORKS")
 HEALTH_VERSION = VERSION
+
+# --- Metrics -------------------------------------------------------------------------------------------------------
+
+OBSERVABILITY_TOKEN = environment.text("OBSERVABILITY_TOKEN")
+OBSERVABILITY_ALLOWED_NETWORKS = environment.names("OBSERVABILITY_ALLOWED_NETWORKS")
+OBSERVABILITY_WORKER_HOST = environment.text("OBSERVABILITY_WORKER_HOST")
+OBSERVABILITY_WORKER_PORT = environment.integer("OBSERVABILITY_WORKER_PORT")
+OBSERVABILITY_VERSION = VERSION
+OBSERVABILITY_COLLECTORS = [
+    "harvester.collectors.DiscoveryCollector",
+    "harvester.collectors.BucketCollector",
+    "harvester.collectors.ApiKeyCollector",
+]
+OBSERVABILITY_STRICT = _TESTING
+PROMETHEUS_EXPORT_MIGRATIONS = False  # of django-prometheus we take the counters of models, and nothing else
 
 # --- Words, times, files -------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from harvester.errors import RunTakenAwayError
+from harvester.models.counted import CountedRun
 
 
 class RunStatus(models.TextChoices):
@@ -21,7 +22,7 @@ class RunStatus(models.TextChoices):
     CANCELLED = "cancelled", "cancelled"
 
 
-class Run(models.Model):
+class Run(CountedRun, models.Model):
     """One harvest. ``parameters`` is what was asked for (source, only, stage, since, limit), absent where not said.
 
     ``stage_reports`` is ``[{"stage", "processed", "failed", "duration_seconds", …}]`` in the order they ran and

@@ -8,6 +8,8 @@ from django.db.models import Q
 from django.db.models.functions import Lower
 from django.utils import timezone
 
+from harvester.models.counted import CountedSource
+
 LONGEST_NAME = 200
 LONGEST_ADDRESS = 2000
 SHORTEST_INTERVAL_SECONDS = 60
@@ -24,7 +26,7 @@ class SourceState(models.TextChoices):
     PAUSED = "paused", "paused"
 
 
-class Source(models.Model):
+class Source(CountedSource, models.Model):
     """One watched place. ``cursor`` belongs to the file of its kind in ``harvester.sources``; nobody else reads it."""
 
     name = models.CharField(max_length=LONGEST_NAME, help_text="Unique, whatever the case; shown everywhere.")

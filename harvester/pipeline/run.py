@@ -6,14 +6,16 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Protocol
 
 from django.utils import timezone
 
+from harvester import metrics
 from harvester.clients.http import HttpClient
 from harvester.errors import RunTakenAwayError, UnknownSourceError
+from harvester.metrics import Mishap
 from harvester.models import Run, RunStatus, Source, SourceState
 from harvester.pipeline import ingest, same_work, score
 from harvester.pipeline.heartbeat import beating
@@ -64,8 +66,7 @@ def harvest(run: Run, client: HttpClient, *, progress: Progress | None = None) -
     try:
         with beating(run):
             _work(run, client, progress or Unwatched())
-        outcomes = [report["outcome"] for report in run.source_reports]
-        if outcomes and all(outcome == "failed" for outcome in outcomes):
+        if _have_all_failed(report["outcome"] for report in run.source_reports):
             _finish(run, RunStatus.FAILED, "Every source failed.")
         else:
             _finish(run, RunStatus.SUCCEEDED, "")
@@ -99,6 +100,7 @@ def sweep() -> int:
         )
         if swept:
             Source.objects.filter(claimed_by=run).update(claimed_by=None)
+            metrics.record_mishap(Mishap.RUN_LOST, "error")
             logger.warning("run lost its worker", extra={"run": run.pk, "worker": run.worker})
     return len(lost)
 
@@ -127,7 +129,8 @@ def _ingest(run: Run, client: HttpClient, progress: Progress) -> None:
     progress.end()
     processed = sum(report.fetched for report in reports)
     failed = sum(report.errors for report in reports)
-    _record(run, StageReport(ingest.NAME, processed, failed, time.monotonic() - started))
+    total = StageReport(ingest.NAME, processed, failed, time.monotonic() - started)
+    _record(run, total, has_succeeded=not _have_all_failed(report.outcome for report in reports))
 
 
 def _sources(run: Run) -> list[Source]:
@@ -155,11 +158,17 @@ def _analyse(run: Run, name: str, work: Work, progress: Progress) -> None:
         if not report.processed and not report.failed:
             break
     progress.end()
-    _record(run, total)
+    _record(run, total, has_succeeded=bool(total.processed or not total.failed))
 
 
-def _record(run: Run, report: StageReport) -> None:
+def _record(run: Run, report: StageReport, *, has_succeeded: bool) -> None:
     run.write(stage_reports=[*run.stage_reports, report.as_json()])
+    metrics.record_stage(report.stage, report.duration_seconds, has_succeeded=has_succeeded)
+
+
+def _have_all_failed(outcomes: Iterable[str]) -> bool:
+    """None of no outcomes has."""
+    return set(outcomes) == {"failed"}
 
 
 def _finish(run: Run, status: RunStatus, error: str) -> None:
@@ -167,6 +176,9 @@ def _finish(run: Run, status: RunStatus, error: str) -> None:
         run.write(status=status, error=error, finished_at=timezone.now())
     except RunTakenAwayError:
         run.refresh_from_db()
+    else:
+        if status == RunStatus.FAILED:
+            metrics.record_mishap(Mishap.RUN_FAILED, "error")
     Source.objects.filter(claimed_by=run).update(claimed_by=None)
 
 

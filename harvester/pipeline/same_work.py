@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
+from django.db import transaction
 from django.db.models import Count, QuerySet
 
+from harvester import metrics
 from harvester.models import (
     MAX_ATTEMPTS,
     Artifact,
@@ -123,3 +126,19 @@ def _store_links(rule: _Rule, works: Mapping[str, Sequence[tuple[int, int]]]) ->
     # by a stronger identifier.
     links.sort(key=lambda link: (link.source_id, link.target_id))
     Relationship.objects.bulk_create(links, ignore_conflicts=True)
+    found = [(link.type, link.method, link.confidence) for link in _really_new(links)]
+    # What is rolled back is done again one by one, and counted then.
+    transaction.on_commit(partial(metrics.record_relationships, found), robust=True)
+
+
+def _really_new(links: Sequence[Relationship]) -> Sequence[Relationship]:
+    """Those of ``links`` that were not there before. No database tells; but what is ours bears our time."""
+    if not links:
+        return ()
+    there = Relationship.objects.filter(
+        source__in={link.source_id for link in links},
+        type=RelationshipType.SAME_AS,
+        created_at__gte=min(link.created_at for link in links),
+    )
+    ours = set(there.values_list("source_id", "target_id", "created_at"))
+    return [link for link in links if (link.source_id, link.target_id, link.created_at) in ours]

@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
+from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from harvester import metrics
 from harvester.models import MAX_ATTEMPTS, Artifact, ArtifactKind, ArtifactStage, Score
 from harvester.pipeline.stage import StageReport, work_off
 from harvester.queries.ranks import rank_of
@@ -54,8 +57,9 @@ def pending(limit: int, *, without: Collection[int] = ()) -> QuerySet[Artifact]:
 def process(artifacts: Sequence[Artifact]) -> None:
     """Write each artifact's score; the same artifact always gets the same one."""
     now = timezone.now()
+    scores = [_score(artifact, components_of(artifact), now) for artifact in artifacts]
     Score.objects.bulk_create(
-        (_score(artifact, components_of(artifact), now) for artifact in artifacts),
+        scores,
         update_conflicts=True,
         unique_fields=("artifact",),
         update_fields=("source", "kind", "discovery_score", "rank", "components", "explanation", "computed_at"),
@@ -63,6 +67,9 @@ def process(artifacts: Sequence[Artifact]) -> None:
     Artifact.objects.filter(pk__in=[artifact.pk for artifact in artifacts]).update(
         stage=ArtifactStage.SCORED, failed_stage="", error="", attempts=0
     )
+    # What is rolled back is done again one by one, and counted then.
+    given = [score.discovery_score for score in scores]
+    transaction.on_commit(partial(metrics.record_discovery_scores, given), robust=True)
 
 
 def run(limit: int = 500, *, without: Collection[int] = ()) -> StageReport:

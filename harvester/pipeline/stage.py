@@ -11,6 +11,8 @@ from typing import Any, Protocol
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import F, QuerySet
 
+from harvester import metrics
+from harvester.metrics import Mishap
 from harvester.models import Artifact
 
 logger = logging.getLogger(__name__)
@@ -120,6 +122,7 @@ def _process_alone(stage: str, artifact: Artifact, process: Process) -> bool:
     except (OperationalError, InterfaceError):
         raise
     except Exception as error:
+        metrics.record_mishap(Mishap.ARTIFACT_FAILED, "error")
         logger.exception("item failed", extra={"stage": stage, "artifact_id": artifact.pk})
         Artifact.objects.filter(pk=artifact.pk).update(
             failed_stage=stage,

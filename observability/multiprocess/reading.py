@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from prometheus_client.core import Metric as Family
 from prometheus_client.samples import Sample
 from prometheus_client.utils import floatToGoString
 
-from observability.cells import Entry, parse_key
-from observability.errors import CorruptFileError
-from observability.multiprocess.files import read_file
+from observability.cells import parse_key
+from observability.multiprocess.files import Layout, Number, entries_of, read_used
 from observability.multiprocess.slots import living_slots
 
 logger = logging.getLogger(__name__)
@@ -26,7 +25,7 @@ class File(NamedTuple):
     """What is in one file: its kind (``counter``, ``gauge_livesum``) and its numbers."""
 
     kind: str
-    entries: Sequence[Entry]
+    entries: Sequence[Number]
 
 
 class Part(NamedTuple):
@@ -40,18 +39,22 @@ class Part(NamedTuple):
 
 
 class Parser:
-    """Parses keys, each but once: a scrape meets the same thousands as the one before."""
+    """Parses keys and finds numbers in files, each but once: a scrape meets the same thousands as the one before."""
 
     MOST = 50_000
+    MOST_PLACES = 200_000
+    """In all files together: as laid out in memory, some 30 MB."""
 
     def __init__(self) -> None:
         self._parsed: dict[bytes, Part] = {}
+        self._layouts: dict[str, Layout] = {}
 
     def parse(self, key: bytes) -> Part:
         """Raises ValueError, TypeError or KeyError where it is no key."""
         part = self._parsed.get(key)
         if part is None:
             family, sample, labels, help_text = parse_key(key)
+            Family(family, help_text, "unknown")  # raises where the name is none
             bound = float(labels.pop("le")) if sample == f"{family}_bucket" else None
             pairs = tuple((str(name), str(value)) for name, value in labels.items())
             part = Part(family, sample, pairs, help_text, bound)
@@ -59,6 +62,27 @@ class Parser:
                 self._parsed.clear()
             self._parsed[key] = part
         return part
+
+    def numbers(self, path: Path) -> Sequence[Number]:
+        """Those of one file, their keys parsed. Raises what ``parse``, ``read_used`` and ``entries_of`` raise."""
+        raw = read_used(path)
+        layout = self._layouts.get(path.name)
+        numbers = layout.numbers(raw) if layout is not None else None
+        if numbers is not None:
+            return numbers
+        self._layouts.pop(path.name, None)
+        entries = entries_of(path.name, raw)
+        for entry in entries:
+            self.parse(entry.key)
+        if len(entries) + sum(map(len, list(self._layouts.values()))) <= self.MOST_PLACES:
+            self._layouts[path.name] = Layout([entry.key for entry in entries])
+        return entries
+
+    def forget_all_but(self, names: Container[str]) -> None:
+        """The files of these names are there still."""
+        for name in list(self._layouts):
+            if name not in names:
+                self._layouts.pop(name, None)
 
 
 class Reading(NamedTuple):
@@ -71,29 +95,33 @@ class Reading(NamedTuple):
 def read_folder(folder: Path, parser: Parser) -> Reading:
     """All that all processes have counted. A file that cannot be read is skipped, and counted; nothing is raised."""
     living, files, skipped = living_slots(folder), [], 0
-    for path in sorted(folder.glob("*.db")):
+    paths = sorted(folder.glob("*.db"))
+    for path in paths:
         kind, _, slot = path.stem.rpartition("_")
         if not kind or not slot.isdigit():
             continue
         if kind.startswith("gauge_live") and int(slot) not in living:
             continue
         try:
-            entries = read_file(path)
-            for entry in entries:
-                parser.parse(entry.key)
+            files.append(File(_known(kind), parser.numbers(path)))
         except FileNotFoundError:
             continue  # taken away meanwhile: its slot has another owner
-        except (CorruptFileError, OSError, ValueError, TypeError, KeyError) as error:
+        except Exception as error:  # noqa: BLE001 - it may hold anything: brackets without end, numbers without end
             skipped += 1
             logger.debug("metrics file skipped", extra={"file": path.name, "problem": str(error)})
-        else:
-            files.append(File(kind, entries))
+    parser.forget_all_but({path.name for path in paths})
     return Reading(merge(files, parser), skipped)
+
+
+def _known(kind: str) -> str:
+    if kind.partition("_")[0] not in _TYPES:
+        raise ValueError(f"there is no such kind of metric as “{kind}”")
+    return kind
 
 
 def merge(files: Iterable[File], parser: Parser) -> dict[str, Family]:
     """Numbers of the same key become one, as their kind says; buckets become cumulative."""
-    by_kind: dict[str, list[Sequence[Entry]]] = defaultdict(list)
+    by_kind: dict[str, list[Sequence[Number]]] = defaultdict(list)
     for file in files:
         by_kind[file.kind].append(file.entries)
     families: dict[str, Family] = {}
@@ -108,7 +136,7 @@ def merge(files: Iterable[File], parser: Parser) -> dict[str, Family]:
     return families
 
 
-def _merged(kind: str, all_entries: Sequence[Sequence[Entry]]) -> Mapping[bytes, float]:
+def _merged(kind: str, all_entries: Sequence[Sequence[Number]]) -> Mapping[bytes, float]:
     mode = kind.partition("_")[2].removeprefix("live")
     if mode in _CHOICES:
         return _chosen(all_entries, _CHOICES[mode])
@@ -119,21 +147,27 @@ def _merged(kind: str, all_entries: Sequence[Sequence[Entry]]) -> Mapping[bytes,
     return totals
 
 
-_CHOICES: Mapping[str, Callable[[Entry, Entry], bool]] = {
-    "min": lambda new, old: new.value < old.value,
-    "max": lambda new, old: new.value > old.value,
-    "mostrecent": lambda new, old: new.set_at > old.set_at,
+_TYPES = ("counter", "gauge", "histogram", "summary")
+_VALUE: Final = 1
+_SET_AT: Final = 2
+_CHOICES: Mapping[str, Callable[[Number, Number], bool]] = {
+    "min": lambda new, old: new[_VALUE] < old[_VALUE],
+    "max": lambda new, old: new[_VALUE] > old[_VALUE],
+    "mostrecent": lambda new, old: new[_SET_AT] > old[_SET_AT],
 }
 
 
-def _chosen(all_entries: Sequence[Sequence[Entry]], is_better: Callable[[Entry, Entry], bool]) -> Mapping[bytes, float]:
+def _chosen(
+    all_entries: Sequence[Sequence[Number]], is_better: Callable[[Number, Number], bool]
+) -> Mapping[bytes, float]:
     """Of those processes that have set it: a series that was only made says nothing yet."""
-    best: dict[bytes, Entry] = {}
+    best: dict[bytes, Number] = {}
     for entries in all_entries:
         for entry in entries:
-            if (entry.set_at or entry.value) and (entry.key not in best or is_better(entry, best[entry.key])):
-                best[entry.key] = entry
-    return {key: entry.value for key, entry in best.items()}
+            key, value, set_at = entry
+            if (set_at or value) and (key not in best or is_better(entry, best[key])):
+                best[key] = entry
+    return {key: value for key, (_, value, _) in best.items()}
 
 
 def _plain(numbers: Mapping[bytes, float], parser: Parser) -> Iterator[tuple[Part, list[Sample]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -11,6 +12,7 @@ from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from harvester import metrics
 from harvester.clients.http import HttpClient
 from harvester.errors import ClaimLostError, FetchError, FetchFailure, RunTakenAwayError
 from harvester.models import Run, Source, SourceState
@@ -78,7 +80,7 @@ def _fetch(
     except _RefusedError as refusal:
         progress.advance(0, f"{source.name}: {refusal}")
         return replace(report, outcome=refusal.outcome, messages=(str(refusal),)) if refusal.outcome else None
-    minimum_seconds, growth = 0, Growth()
+    minimum_seconds, growth, started = 0, Growth(), time.monotonic()
     try:
         for page in source_module(source.kind).fetch(source, client, since=since, limit=limit):
             before, report = report, _take(source, page, report)
@@ -97,6 +99,8 @@ def _fetch(
         return _failed(
             source, report, FetchError(FetchFailure.UNEXPECTED, "Unexpected error; the log has the details.")
         )
+    finally:
+        metrics.record_discovery_fetch(source.name, report.fetched, time.monotonic() - started)
     _succeeded(source, minimum_seconds)
     return report
 
@@ -172,6 +176,7 @@ def _failed(source: Source, report: SourceReport, error: FetchError) -> SourceRe
         failure_reason=error.reason,
         failure_detail=storable(error.detail)[:500],
     )
+    metrics.record_fetch_failure(error.reason)
     logger.warning("source failed", extra={"source": source.name, "reason": error.reason, "detail": error.detail})
     messages = (error.detail, *report.messages)[:MESSAGES_KEPT]
     return replace(report, outcome="failed", errors=report.errors + 1, messages=messages)

@@ -14,7 +14,9 @@ from django.db import DatabaseError, InterfaceError, OperationalError, transacti
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from harvester import metrics
 from harvester.errors import ClaimLostError
+from harvester.metrics import Mishap
 from harvester.models import Artifact, ArtifactStage, Identifier, Source
 from harvester.pipeline.links import same_as_of, withdraw
 from harvester.sources.base import Item, Page, Rejection
@@ -105,6 +107,7 @@ def _store_singly(source: Source, items: Sequence[Item]) -> Stored:
         except (OperationalError, InterfaceError):
             raise
         except DatabaseError as error:
+            metrics.record_mishap(Mishap.ENTRY_REFUSED, "warning")
             logger.warning("item refused by the database", extra={"source": source.name, "error": str(error)})
             refused = Rejection(storable(item.external_id), "the database cannot hold it")
             total = replace(total, rejections=(*total.rejections, refused))

@@ -9,8 +9,9 @@ from pathlib import Path
 from statistics import median
 
 from tests.benchmarks.comparison.table import Row
+from tests.benchmarks.comparison.workers import Worker
 from tests.benchmarks.ratelimit.rounds import Rounds, Runner, timed_rounds
-from tests.benchmarks.ratelimit.workers import Worker, our_worker, peers_worker
+from tests.benchmarks.ratelimit.workers import our_worker, peers_worker
 from tests.services import RedisProcess
 
 _ROUNDS = 60

@@ -30,7 +30,8 @@ from django.http import HttpRequest  # noqa: E402 - as above
 
 from ratelimit import Decision, Identity, RateLimitTier, get_rate_limiter  # noqa: E402 - as above
 from ratelimit.identity import resolve  # noqa: E402 - as above
-from tests.benchmarks.ratelimit.timing import Call, Stopwatch, serve  # noqa: E402 - as above
+from tests.benchmarks.comparison.told import serve  # noqa: E402 - as above
+from tests.benchmarks.ratelimit.timing import Call, Stopwatch  # noqa: E402 - as above
 
 MIDDLEWARE = "ratelimit.middleware.RateLimitMiddleware"
 PINGING = "tests.benchmarks.ratelimit.views.pinging"

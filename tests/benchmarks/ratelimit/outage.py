@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from statistics import median
 
 from tests.benchmarks.comparison.table import Row
+from tests.benchmarks.comparison.workers import Worker
 from tests.benchmarks.ratelimit.rounds import Runner, timed_rounds
-from tests.benchmarks.ratelimit.workers import Worker, our_worker
+from tests.benchmarks.ratelimit.workers import our_worker
 from tests.services import RedisProcess, redis_process
 
 _READ_TIMEOUT_MS = 50  # RATELIMIT_READ_TIMEOUT_SECONDS, as shipped

@@ -11,7 +11,9 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-from .timing import Call, Stopwatch, serve
+from tests.benchmarks.comparison.told import serve
+
+from .timing import Call, Stopwatch
 
 IDENTIFIERS = [f"id{number:04}" for number in range(250)]
 LIMIT, SECONDS = 1000, 60

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
-from tests.benchmarks.ratelimit.workers import Worker
+from tests.benchmarks.comparison.workers import Worker
 
 
 @dataclass(frozen=True)

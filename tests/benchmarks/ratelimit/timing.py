@@ -1,4 +1,4 @@
-"""What every worker process shares: timing in blocks, and doing what it is told over pipes.
+"""What every worker process shares: timing in blocks.
 
 The standard library only, as the peers' environment has this file and none of our dependencies.
 """
@@ -6,12 +6,8 @@ The standard library only, as the peers' environment has this file and none of o
 from __future__ import annotations
 
 import gc
-import json
-import os
-import sys
 from collections.abc import Callable, Mapping
 from time import perf_counter_ns
-from typing import Any
 
 Call = Callable[[int], object]
 """Does one thing to be timed; takes the number of the call, to choose an identifier by."""
@@ -52,16 +48,3 @@ class Stopwatch:
         first = self._done.get(target, 0)
         self._done[target] = first + count
         return sorted(latencies_ns(self.call_of(target), first, count))[count // 2] / 1000
-
-
-def serve(actions: Mapping[str, Callable[..., Any]]) -> None:
-    """Do what each line on standard input says, ``["action", {arguments}]``, and answer each with a line of JSON.
-
-    Whatever else the process prints goes to standard error.
-    """
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    for line in sys.stdin:
-        action, arguments = json.loads(line)
-        print(json.dumps(actions[action](**arguments)), file=answers)
-    os._exit(0)  # some limiters keep threads that would not let the process go

@@ -1,0 +1,25 @@
+"""Mixins that count how often a row is made, changed or removed by itself (``django_model_inserts_total`` and so on).
+
+For models that are written one row at a time only: what is written in bulk passes them by. So does ``QuerySet.update``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    # django-prometheus makes its mixins at run time, and has no types.
+    class CountedRun: ...
+
+    class CountedSource: ...
+
+    class CountedUser: ...
+
+else:
+    from django_prometheus.models import ExportModelOperationsMixin
+
+    CountedRun = ExportModelOperationsMixin("run")
+    CountedSource = ExportModelOperationsMixin("source")
+    CountedUser = ExportModelOperationsMixin("user")
+
+__all__ = ["CountedRun", "CountedSource", "CountedUser"]

@@ -1,0 +1,3 @@
+"""gunicorn's configuration in the bench: nothing of the product's, which gunicorn would find in the current folder."""
+
+control_socket_disable = True
