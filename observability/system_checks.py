@@ -107,7 +107,7 @@ def _unknown_names() -> Iterator[CheckMessage]:
 
 
 def _middleware() -> Iterator[CheckMessage]:
-    paths = list(settings.MIDDLEWARE)
+    paths = list(settings.MIDDLEWARE or ())
     ours = [place for place, path in enumerate(paths) if _OURS in _classes(path)]
     if not ours:
         yield checks.Warning(
@@ -190,6 +190,26 @@ def _folder() -> Iterator[CheckMessage]:
             id="observability.W005",
         )
 
+    strangers = _without_a_slot(folder)
+    if strangers:
+        yield checks.Warning(
+            f"{VARIABLE} holds files that no slot has written, such as {strangers[0]}: what is in them is counted for "
+            "good.",
+            hint="They are prometheus_client's, by process id. Empty the folder while no process runs, and have every "
+            "process that counts into it use this app.",
+            id="observability.W016",
+        )
+
+
+def _without_a_slot(folder: Path) -> list[str]:
+    """Of a folder that prometheus_client has used, or still does in a process without this app."""
+    try:
+        files = [path.name for path in folder.glob("*_*.db")]
+        slots = {path.stem.removeprefix("slot-") for path in folder.glob("slot-*.lock")}
+    except (OSError, ValueError):
+        return []
+    return sorted(name for name in files if name.removesuffix(".db").rpartition("_")[2] not in slots)
+
 
 def _why_it_cannot_be_written(folder: Path) -> str:
     """Tried with a file that is gone at once; of a folder that is yet to be made, in the one in which it would be."""
@@ -265,7 +285,7 @@ def _port() -> Iterator[CheckMessage]:
 
 def _others() -> Iterator[CheckMessage]:
     """Of django-prometheus only what does something twice: its model mixin does nothing that is done here."""
-    for path in settings.MIDDLEWARE:
+    for path in settings.MIDDLEWARE or ():
         if any(name.startswith(_FOREIGN_MIDDLEWARE) for name in _classes(path)):
             yield checks.Warning(
                 f"{path} counts and times the requests that MetricsMiddleware counts and times, under other names.",

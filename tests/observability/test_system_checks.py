@@ -318,6 +318,16 @@ def test_w015_a_page_for_nobody(settings: Any) -> None:
     assert found() == []
 
 
+def test_w016_a_folder_that_prometheus_client_has_used(tmp_path: Path) -> None:
+    (tmp_path / "slot-0.lock").touch()
+    (tmp_path / "counter_0.db").touch()
+    (tmp_path / "gauge_livesum_0.db").touch()
+    assert found() == []
+    (tmp_path / "gauge_livesum_4711.db").touch()
+    assert found() == ["W016"]
+    assert "gauge_livesum_4711.db" in told()
+
+
 def test_they_are_asked_by_manage_py_check(settings: Any) -> None:
     call_command("check", "--tag", "observability", "--fail-level", "WARNING")
     settings.OBSERVABILITY_NAMESPACE = "a-b"
