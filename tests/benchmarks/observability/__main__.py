@@ -16,7 +16,7 @@ from typing import NoReturn
 
 from tests.benchmarks.comparison.report import Report
 from tests.benchmarks.comparison.table import Row
-from tests.benchmarks.observability import cost, scrape, throughput
+from tests.benchmarks.observability import cost, exactness, hostile, scrape, throughput
 
 PARTS: Mapping[str, Callable[[Path | None], list[Row]]] = {
     "request": cost.request,
@@ -26,6 +26,8 @@ PARTS: Mapping[str, Callable[[Path | None], list[Row]]] = {
     "operations": cost.operations,
     "scrape": scrape.many_series,
     "recycles": scrape.recycles,
+    "exactness": exactness.exactness,
+    "hostile": hostile.hostile,
 }
 
 

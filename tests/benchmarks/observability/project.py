@@ -6,9 +6,12 @@ a PostgreSQL, and BENCH_SETTINGS more settings as JSON.
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
+import sys
+from collections.abc import Mapping
 from typing import Any
 
 import django
@@ -18,7 +21,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import path
 
 KIND = os.environ["BENCH_KIND"]
-ROUTES = 100
+ROUTES = int(os.environ.get("BENCH_ROUTES", "20"))
 """How many routes there are that only count; see ``exactness``."""
 
 _PEER = "django_prometheus"
@@ -100,7 +103,7 @@ class Journal:
         return response
 
 
-urlpatterns = [path("hello/", hello), *(path(f"r{number}/", routed) for number in range(ROUTES))]
+urlpatterns = [path("hello/", hello), *(path(f"r{number}/", routed, name=f"r{number}") for number in range(ROUTES))]
 if KIND == "django-prometheus":
     from django_prometheus.exports import ExportToDjangoView  # type: ignore[import-untyped]  # it has no types
 
@@ -121,3 +124,36 @@ def _instrument() -> None:
 if KIND == "opentelemetry":
     _instrument()
 application = get_wsgi_application()
+
+
+# --- requests without a server ----------------------------------------------------------------------------------------
+
+
+def environ(address: str) -> dict[str, Any]:
+    """Of a GET request."""
+    return {
+        "REQUEST_METHOD": "GET",
+        "PATH_INFO": address,
+        "QUERY_STRING": "",
+        "SERVER_NAME": "localhost",
+        "SERVER_PORT": "80",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "HTTP_HOST": "localhost",
+        "REMOTE_ADDR": "127.0.0.1",
+        "wsgi.errors": sys.stderr,
+        "wsgi.url_scheme": "http",
+        "wsgi.version": (1, 0),
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
+    }
+
+
+def answered(request: Mapping[str, Any]) -> None:
+    """To the last byte, as a server does; an answer's status is not looked at, which would cost time."""
+    response = application({**request, "wsgi.input": io.BytesIO(b"")}, _start)
+    b"".join(response)
+    response.close()
+
+
+def _start(status: str, headers: Any, exc_info: Any = None) -> Any: ...
