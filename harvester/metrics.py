@@ -52,7 +52,7 @@ _decider = Label("backend", Closed(("redis", "memory", "none")))
 _store = Label("backend", Closed(("redis", "memory")))
 _source = Label("source", Budget(50, may_be_spent=True))
 _stage = Label("stage", Closed(STAGES))
-_component = Label("component", Budget(40))
+_component = Label("component", Budget(40, may_be_spent=True))
 
 # --- Rate limiter --------------------------------------------------------------------------------------------------
 
