@@ -160,6 +160,24 @@ def test_it_shows_what_other_processes_have_counted(tmp_path: Path) -> None:
     assert "PROMETHEUS_MULTIPROC_DIR is not set" in alone.stderr
 
 
+def test_it_waits_for_what_must_be_asked(tmp_path: Path) -> None:
+    """Longer than a scrape does, as there is no next one; no longer than a collector is waited for at all."""
+    (tmp_path / "shop.py").write_text(
+        "import time\nfrom observability import Pulled\n"
+        "stock = Pulled('stock_parts', 'Parts that are there.', group='Shop')\n"
+        "class Stock:\n    def collect(self):\n        time.sleep(0.5)\n        yield stock.family(12)\n"
+        "class Hung:\n    def collect(self):\n        time.sleep(60)\n        yield stock.family(12)\n"
+    )
+    for name, seconds, told in (("Stock", 50, "stock_parts 12.0"), ("Hung", 1, 'success{collector="hung"} 0.0')):
+        (tmp_path / "its_settings.py").write_text(
+            "from tests.observability.settings import *\n"
+            f"OBSERVABILITY_COLLECTORS = ['shop.{name}']\nOBSERVABILITY_COLLECT_TIMEOUT_SECONDS = {seconds}\n"
+        )
+        done = from_outside("--values", folder=tmp_path, DJANGO_SETTINGS_MODULE="its_settings")
+        assert done.returncode == 0, done.stderr
+        assert told in done.stdout
+
+
 def test_exit_codes_are_for_ci(tmp_path: Path) -> None:
     (tmp_path / "metrics.md").write_text(from_outside("--markdown", folder=tmp_path).stdout, encoding="utf-8")
     assert from_outside("--check", "metrics.md", folder=tmp_path).returncode == 0

@@ -16,6 +16,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from observability.catalogue import catalogue
+from observability.collectors import read_collected
+from observability.conf import conf
 from observability.exposition import render
 from observability.live import full_name
 from observability.reference import as_data, lines, load_catalogue, page
@@ -71,6 +73,7 @@ class Command(BaseCommand):
         )
 
     def _values(self, names: list[str]) -> None:
+        read_collected(conf.collect_timeout_seconds)  # a scrape waits less, since it is followed by others
         text = render("", names).body.decode()
         there_are = {*_names_in(text), *(full_name(metric.name) for metric in catalogue())}
         for name in names:
