@@ -16,7 +16,7 @@ from typing import NoReturn
 
 from tests.benchmarks.comparison.report import Report
 from tests.benchmarks.comparison.table import Row
-from tests.benchmarks.observability import cost, exactness, hostile, scrape, throughput
+from tests.benchmarks.observability import cost, exactness, hostile, outage, scrape, throughput
 
 PARTS: Mapping[str, Callable[[Path | None], list[Row]]] = {
     "request": cost.request,
@@ -28,6 +28,7 @@ PARTS: Mapping[str, Callable[[Path | None], list[Row]]] = {
     "recycles": scrape.recycles,
     "exactness": exactness.exactness,
     "hostile": hostile.hostile,
+    "outage": outage.outage,
 }
 
 
