@@ -46,13 +46,21 @@ def outage(peers: Path | None) -> list[Row]:
             before = _until_well(server)
             healthy, _ = _asked(server)
             link.flows.clear()
+            before_cpu = server.cpu_seconds()
             scrapes, bare = _asked(server)
+            cpu_ms = (server.cpu_seconds() - before_cpu) / _SCRAPES * 1000
             after = _page(server.get("/metrics"))
-    return _rows(before, after, scrapes, healthy, bare, peer)
+    return _rows(before, after, scrapes, healthy, bare, cpu_ms, peer)
 
 
 def _rows(
-    before: _Page, after: _Page, scrapes: Sequence[Answer], healthy: Sequence[Answer], bare: Sequence[Answer], peer: str
+    before: _Page,
+    after: _Page,
+    scrapes: Sequence[Answer],
+    healthy: Sequence[Answer],
+    bare: Sequence[Answer],
+    cpu_ms: float,
+    peer: str,
 ) -> list[Row]:
     ms, bare_ms, healthy_ms = ([answer.seconds * 1000 for answer in each] for each in (scrapes, bare, healthy))
     failed = sum(answer.status != 200 for answer in scrapes)
@@ -65,7 +73,8 @@ def _rows(
             f"≤ {_MOST_MS:.0f} ms",
             f"{median(ms):.1f}, {max(ms):.1f} ms",
             f"{failed} failed; healthy {median(healthy_ms):.1f}, {max(healthy_ms):.1f}; a bare view in between "
-            f"{median(bare_ms):.1f}, {max(bare_ms):.1f}; a collector that asks at the scrape: {peer}",
+            f"{median(bare_ms):.1f}, {max(bare_ms):.1f}; {cpu_ms:.1f} ms of CPU for both; "
+            f"a collector that asks at the scrape: {peer}",
             failed == 0 and max(ms) <= _MOST_MS,
             {"p50_ms": median(ms), "max_ms": max(ms), "bare_max_ms": max(bare_ms), "failed": failed},
         ),
