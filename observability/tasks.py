@@ -61,7 +61,7 @@ def install() -> None:
         signals.worker_ready: _on_worker_ready,
     }
     for signal, listener in listeners.items():
-        signal.connect(listener, dispatch_uid=f"observability.{signal.name}", weak=False)
+        signal.connect(listener, dispatch_uid=f"observability.{listener.__name__}", weak=False)
 
 
 def _on_start(sender: Any = None, task_id: str = "", **_: Any) -> None:
@@ -94,8 +94,6 @@ def _on_failure(sender: Any = None, task_id: str = "", exception: Any = None, **
     raised = sys.exc_info()[1] if is_here else None  # what is passed stands in for one that cannot be pickled
     if not was_counted(raised or exception):
         tell_unhandled(raised or exception, "task")
-    else:
-        errors.at("task", "error").inc()
     if not is_here:
         _tell(sender, "failure")
 
