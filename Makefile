@@ -87,6 +87,7 @@ bench: $(VENV)/.installed-dev ## Measure; prints figures, asserts nothing; peers
 	$(BIN)/python -m tests.benchmarks
 	$(BIN)/python -m tests.benchmarks.ratelimit $(if $(PEERS),--peers "$(PEERS)")
 	$(BIN)/python -m tests.benchmarks.health $(if $(PEERS),--peers "$(PEERS)")
+	$(BIN)/python -m tests.benchmarks.observability $(if $(PEERS),--peers "$(PEERS)")
 
 .PHONY: real-input
 real-input: $(VENV)/.installed-dev ## Harvest recorded replies: make real-input DATA=DIR

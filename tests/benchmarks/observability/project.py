@@ -11,14 +11,18 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import django
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
+from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
+from prometheus_client.core import REGISTRY, GaugeMetricFamily
+from prometheus_client.core import Metric as Family
+from prometheus_client.registry import Collector
 
 KIND = os.environ["BENCH_KIND"]
 ROUTES = int(os.environ.get("BENCH_ROUTES", "20"))
@@ -103,11 +107,27 @@ class Journal:
         return response
 
 
+class Asking(Collector):
+    """What a project writes that has prometheus_client alone: it asks the database whenever somebody scrapes."""
+
+    def describe(self) -> Iterable[Family]:
+        """Nothing: or it would be asked while it is registered, when django-prometheus cannot register its own."""
+        return []
+
+    def collect(self) -> Iterable[Family]:
+        with connection.cursor() as cursor:
+            cursor.execute("select count(*) from pg_stat_activity")
+            (count,) = cursor.fetchone()
+        yield GaugeMetricFamily("db_connections_active", "Of the server.", value=count)
+
+
 urlpatterns = [path("hello/", hello), *(path(f"r{number}/", routed, name=f"r{number}") for number in range(ROUTES))]
 if KIND == "django-prometheus":
     from django_prometheus.exports import ExportToDjangoView  # type: ignore[import-untyped]  # it has no types
 
     urlpatterns.append(path("metrics", ExportToDjangoView))
+if KIND == "django-prometheus" and "BENCH_DATABASE" in os.environ:
+    REGISTRY.register(Asking())
 
 
 def _instrument() -> None:
