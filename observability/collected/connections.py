@@ -14,11 +14,14 @@ from prometheus_client.core import Metric as Family
 from observability.catalogue import Budget, Label
 from observability.pulled import Pulled
 
+APPLICATION_NAME = "observability"
+"""By which the server knows the connections of collectors: all of them ask at the same moment, and would be counted."""
+
 alias_label = Label("alias", Budget(20))
 
 connections_active = Pulled(
     "db_connections_active",
-    "Connections of all clients to the database, without the one that asks; of SQLite, the handles that the process"
+    "Connections of all clients to the database, without those of collectors; of SQLite, the handles that the process"
     " that answers has open of its file.",
     group="Database",
     labels=(alias_label,),
@@ -34,7 +37,7 @@ _COUNT = """
     select count(*), current_setting('max_connections')::int
     from pg_stat_activity
     where datname = current_database()
-      and pid <> pg_backend_pid()
+      and application_name is distinct from %s
       and coalesce(backend_type, 'client backend') = 'client backend'
 """  # the type of others' backends is hidden from a role that may not see statistics
 _OPEN_FILES = Path("/proc/self/fd")
@@ -51,7 +54,7 @@ class ConnectionsCollector:
         connection: Any = connections[self._alias]
         if connection.vendor == "postgresql":
             with connection.cursor() as cursor:
-                cursor.execute(_COUNT)
+                cursor.execute(_COUNT, [APPLICATION_NAME])
                 active, most = cursor.fetchone()
             yield connections_active.family({(self._alias,): active})
             yield connections_max.family({(self._alias,): most})

@@ -14,6 +14,8 @@ from typing import Any
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from observability.collected.connections import APPLICATION_NAME
+
 _LEAST_CONNECT_SECONDS = 2  # libpq and psycopg wait no shorter, for each of the host's addresses
 _NOT_OURS = ("pool",)  # a connection that is cut must never come back to others
 
@@ -113,8 +115,11 @@ def _made(alias: str, lines: Lines, timeout_seconds: float) -> BaseDatabaseWrapp
 
 def _hurried_options(vendor: str, timeout_seconds: float) -> dict[str, Any]:
     """No shorter than the deadline, at which a refresh that hangs is told from one that fails."""
-    if vendor in {"postgresql", "mysql"}:
-        return {"connect_timeout": max(_LEAST_CONNECT_SECONDS, ceil(timeout_seconds))}
+    connect_timeout = max(_LEAST_CONNECT_SECONDS, ceil(timeout_seconds))
+    if vendor == "postgresql":
+        return {"connect_timeout": connect_timeout, "application_name": APPLICATION_NAME}
+    if vendor == "mysql":
+        return {"connect_timeout": connect_timeout}
     return {"timeout": timeout_seconds} if vendor == "sqlite" else {}
 
 

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import dj_database_url
 import psycopg
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 from prometheus_client.core import Metric as Family
 from pytest_django import DjangoDbBlocker
@@ -43,44 +44,41 @@ def add_database(monkeypatch: pytest.MonkeyPatch, django_db_blocker: DjangoDbBlo
     with django_db_blocker.unblock():
         yield add
         for alias in added:
-            connections[alias].close()
-            del connections[alias]  # else the next test's database of this name would be this one
+            with contextlib.suppress(ImproperlyConfigured):  # its driver is missing
+                connections[alias].close()
+                del connections[alias]  # else the next test's database of this name would be this one
         forget_collected()
         until(lambda: not our_threads())
 
 
 class Postgresql:
-    """The server of the tests, and which of its backends are ours."""
+    """An empty database on the server of the tests, and who is connected to it."""
 
     def __init__(self) -> None:
-        self.url = services.require_postgresql()
+        self._server = services.require_postgresql()
         self.name = f"observability_{uuid.uuid4().hex[:12]}"
-
-    @property
-    def options(self) -> dict[str, Any]:
-        return {"application_name": self.name}
+        self.url = self._server.rpartition("/")[0] + f"/{self.name}"
 
     def backends(self) -> list[int]:
-        with psycopg.connect(self.url, autocommit=True) as connection:
-            rows = connection.execute("select pid from pg_stat_activity where application_name = %s", [self.name])
+        with psycopg.connect(self._server, autocommit=True) as connection:
+            rows = connection.execute("select pid from pg_stat_activity where datname = %s", [self.name])
             return [pid for (pid,) in rows]
 
+    def create(self) -> None:
+        with psycopg.connect(self._server, autocommit=True) as connection:
+            connection.execute(f"create database {self.name}")
+
+    def drop(self) -> None:
+        with psycopg.connect(self._server, autocommit=True) as connection:
+            connection.execute(f"drop database {self.name} with (force)")
+
 
 @pytest.fixture
-def postgresql() -> Postgresql:
-    return Postgresql()
-
-
-@pytest.fixture
-def scratch_url(postgresql: Postgresql) -> Iterator[str]:
-    """An empty database on it."""
-    with psycopg.connect(postgresql.url, autocommit=True) as connection:
-        connection.execute(f"create database {postgresql.name}")
-    try:
-        yield postgresql.url.rpartition("/")[0] + f"/{postgresql.name}"
-    finally:
-        with psycopg.connect(postgresql.url, autocommit=True) as connection:
-            connection.execute(f"drop database {postgresql.name} with (force)")
+def postgresql() -> Iterator[Postgresql]:
+    made = Postgresql()
+    made.create()
+    yield made
+    made.drop()
 
 
 @contextlib.contextmanager

@@ -94,6 +94,7 @@ def own_status(request: HttpRequest, status: int) -> HttpResponse:
 
 
 urlpatterns = [
+    path("", hello),
     path("hello/", hello),
     path("items/<int:number>/", item),
     path("missing/", missing),
@@ -167,6 +168,12 @@ def test_an_exception_is_counted_once_by_the_status_it_became(ask: Any, moved: A
     assert moves.of(metrics.http_requests) == {("GET", address[1:], str(status)): 1}
     assert moves.of(metrics.http_request_duration) == {("GET", address[1:]): 1}
     assert moves.of(metrics.http_requests_in_progress) == {}
+
+
+def test_the_route_of_the_root_is_a_slash(ask: Any, moved: Any) -> None:
+    with moved() as moves:
+        ask("/")
+    assert moves.of(metrics.http_requests) == {("GET", "/", "200"): 1}
 
 
 def test_what_no_route_fits_is_unmatched(ask: Any, moved: Any) -> None:

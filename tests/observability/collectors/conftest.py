@@ -9,9 +9,9 @@ import pytest
 
 from observability.collectors import forget_collected
 from tests.observability.collectors import fakes
-from tests.observability.servers import add_database, our_threads, postgresql, scratch_url, until
+from tests.observability.servers import add_database, our_threads, postgresql, until
 
-__all__ = ("add_database", "postgresql", "scratch_url")
+__all__ = ("add_database", "postgresql")
 
 
 @pytest.fixture(autouse=True)

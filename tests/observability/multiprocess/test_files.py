@@ -28,7 +28,6 @@ def key(number: int) -> bytes:
 def test_a_number_is_where_it_was_when_the_file_is_opened_again(tmp_path: Path) -> None:
     first = opened(tmp_path / "counter_0.db")
     first.view[first.index_of(key(1))] += 2.5
-    first.close()
     second = opened(tmp_path / "counter_0.db")
     second.view[second.index_of(key(1))] += 1
     assert read_file(tmp_path / "counter_0.db") == [Entry(key(1), 3.5, 0.0)]
@@ -73,7 +72,6 @@ def test_prometheus_client_reads_what_we_write_and_we_what_it_writes(
         ours.view[place], ours.view[place + 1] = value, set_at
         theirs.write_value(name.decode(), value, set_at)
     theirs.close()
-    ours.close()
     expected = [Entry(key_of("a", "a", {"text": text}), value, set_at) for text, value, set_at in numbers]
     assert read_file(folder / "gauge_max_0.db") == expected
     assert read_file(folder / "gauge_max_1.db") == expected
@@ -130,7 +128,7 @@ def test_no_rubbish_raises_anything_else(tmp_path_factory: pytest.TempPathFactor
     try:
         read_file(path)
     except CorruptFileError:
-        opened(path).close()
+        opened(path)
 
 
 def test_a_full_disk_is_an_error_and_not_a_death(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
