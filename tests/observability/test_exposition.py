@@ -408,6 +408,17 @@ def test_a_file_that_changes_its_shape_is_read_anew(tmp_path: Path) -> None:
     assert not parser._layouts
 
 
+def test_another_series_of_a_name_as_long_is_not_taken_for_the_old_one(tmp_path: Path) -> None:
+    from observability.multiprocess.reading import Parser, read_folder
+
+    parser = Parser()
+    for letter in "xyx":
+        key = key_of("others", "others_total", {"a": letter})
+        (tmp_path / "counter_0.db").write_bytes(_file(_entry(key, 5.0)))
+        (sample,) = read_folder(tmp_path, parser).families["others"].samples
+        assert (sample.labels, sample.value) == ({"a": letter}, 5.0)
+
+
 def test_no_more_places_are_remembered_than_there_is_room_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from observability.multiprocess.reading import Parser, read_folder
 
