@@ -89,6 +89,12 @@ bench: $(VENV)/.installed-dev ## Measure; prints figures, asserts nothing; peers
 	$(BIN)/python -m tests.benchmarks.health $(if $(PEERS),--peers "$(PEERS)")
 	$(BIN)/python -m tests.benchmarks.observability $(if $(PEERS),--peers "$(PEERS)")
 
+METRICS := docs/reference/metrics.md
+.PHONY: reference
+reference: $(VENV)/.installed-dev ## Make the reference page of the metrics anew
+	@ENVIRONMENT=test $(BIN)/python manage.py metrics --markdown --appendix docs/reference/metrics-mapping.md > $(METRICS).new
+	@mv $(METRICS).new $(METRICS)
+
 .PHONY: real-input
 real-input: $(VENV)/.installed-dev ## Harvest recorded replies: make real-input DATA=DIR
 	@[ -n "$(DATA)" ] || { echo "Say where the recorded replies are: make real-input DATA=DIR" >&2; exit 2; }

@@ -324,9 +324,10 @@ server = serve_in_background("127.0.0.1", int(os.environ["PORT"]))
 child = os.fork()
 if child == 0:
     server.close()
-    print("child", flush=True)
-    time.sleep(300)
-print(child, flush=True)
+    signal.alarm(60)
+    os.write(1, b"child\n")  # whole, so that no other process's line comes into it
+    time.sleep(60)
+os.write(1, f"{child}\n".encode())
 sys.stdin.readline()
 """
 
