@@ -325,9 +325,9 @@ child = os.fork()
 if child == 0:
     server.close()
     signal.alarm(60)
-    os.write(1, b"child\n")  # whole, so that no other process's line comes into it
+    os.write(1, b"child\\n")  # whole, so that no other process's line comes into it
     time.sleep(60)
-os.write(1, f"{child}\n".encode())
+os.write(1, f"{child}\\n".encode())
 sys.stdin.readline()
 """
 
