@@ -65,7 +65,6 @@ class _Tables:
 
     def label(self, written: str) -> str:
         """As the model has it, for a name as it is written in SQL: quoted or bare, with a schema or without."""
-        self._follow_models()
         name = re.sub(r"\s", "", written).translate(_QUOTES)
         last = name.rpartition(".")[2]
         for spelling in (name, last, last.lower()):
@@ -73,7 +72,7 @@ class _Tables:
                 return self._names[spelling]
         return OTHER
 
-    def _follow_models(self) -> None:
+    def follow_models(self) -> None:
         """Django hands out the same list until a model is added, by a test or by an app that comes late."""
         if not apps.models_ready:
             return
@@ -126,8 +125,8 @@ def _measured(execute: Callable[..., Any], sql: Any, params: Any, many: bool, co
 
 
 def _learn(sql: Any) -> _Children:
-    text = _text(sql)
-    operation, written = classify(text)
+    _tables.follow_models()
+    operation, written = classify(_text(sql))
     table = _tables.label(written) if written else NO_TABLE
     try:
         children = _bind(operation, table)

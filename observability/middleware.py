@@ -153,7 +153,7 @@ def _learn(method: str | None, route: str | None, status: int) -> _Series:
     key = (method, route, status)
     if key in _known:
         return _known[key]
-    endpoint = route if route is not None else UNMATCHED if status == _NOT_FOUND else UNROUTED
+    endpoint = _endpoint(route, status)
     requests = http_requests.at(method, endpoint, status)
     duration = http_request_duration.at(method, endpoint)
     queries = db_queries_per_request.at(endpoint)
@@ -162,6 +162,12 @@ def _learn(method: str | None, route: str | None, status: int) -> _Series:
     if len(_known) < _MOST_KNOWN:
         _known[key] = series
     return series
+
+
+def _endpoint(route: str | None, status: int) -> str:
+    if route is None:
+        return UNMATCHED if status == _NOT_FOUND else UNROUTED
+    return route or "/"  # to Prometheus an empty label is none
 
 
 class _Stream:

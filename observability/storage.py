@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from threading import RLock
 
@@ -81,9 +80,6 @@ class Storage:
         self._in_need.lock = self.lock
         for cells in self._cells.values():
             cells.lock = self.lock
-            if isinstance(cells, FileCells):
-                with suppress(OSError):
-                    cells.close()
         if self._slot is not None:
             self._slot.leave()
             self._slot = None

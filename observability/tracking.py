@@ -9,10 +9,10 @@ import asyncio
 import inspect
 from collections.abc import Callable
 from functools import wraps
-from threading import get_ident
+from threading import Lock, get_ident
 from time import perf_counter
 from types import TracebackType
-from typing import Any, ParamSpec, Self, TypeVar, cast
+from typing import Any, NamedTuple, ParamSpec, Self, TypeVar, cast
 
 from asgiref.sync import iscoroutinefunction
 from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
@@ -32,7 +32,7 @@ from observability.metrics import (
     http_requests,
     http_requests_in_progress,
 )
-from observability.series import HistogramChild
+from observability.series import HistogramChild, tell
 from observability.tally import current
 
 __all__ = [
@@ -58,6 +58,19 @@ _STATUSES: tuple[tuple[type[Exception], int], ...] = (
 _SERVER_ERROR = 500
 
 
+class Ended(NamedTuple):
+    """A call, or a block, that has ended: with what it gave back or with what it raised."""
+
+    started: float
+    args: tuple[Any, ...] = ()
+    result: Any = None
+    error: BaseException | None = None
+
+    @property
+    def seconds(self) -> float:
+        return perf_counter() - self.started
+
+
 class Tracker:
     """Measures calls of a function that it decorates, or what runs inside ``with`` and ``async with``.
 
@@ -66,6 +79,7 @@ class Tracker:
 
     def __init__(self) -> None:
         self._open: dict[tuple[int, int], list[float]] = {}
+        self._lock = Lock()
 
     def __call__(self, function: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
         _refuse_what_has_no_end(function)
@@ -75,13 +89,15 @@ class Tracker:
 
     def __enter__(self) -> Self:
         self._begin(())
-        self._open.setdefault(_here(), []).append(perf_counter())
+        here = _here()
+        with self._lock:
+            self._open.setdefault(here, []).append(perf_counter())
         return self
 
     def __exit__(
         self, _kind: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None
     ) -> None:
-        self._end(self._leave(), (), None, error)
+        self._end(Ended(self._leave(), error=error))
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -94,8 +110,8 @@ class Tracker:
     def _begin(self, args: tuple[Any, ...]) -> None:
         """Before the call."""
 
-    def _end(self, started: float, args: tuple[Any, ...], result: Any, error: BaseException | None) -> None:
-        """After it; it must raise nothing."""
+    def _end(self, call: Ended) -> None:
+        """After it."""
         raise NotImplementedError
 
     def _decorate(self, function: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
@@ -106,9 +122,9 @@ class Tracker:
             try:
                 result = function(*args, **kwargs)
             except BaseException as error:
-                self._end(started, args, None, error)
+                self._end(Ended(started, args, error=error))
                 raise
-            self._end(started, args, result, None)
+            self._end(Ended(started, args, result))
             return result
 
         return tracked
@@ -121,9 +137,9 @@ class Tracker:
             try:
                 result = await function(*args, **kwargs)
             except BaseException as error:
-                self._end(started, args, None, error)
+                self._end(Ended(started, args, error=error))
                 raise
-            self._end(started, args, result, None)
+            self._end(Ended(started, args, result))
             return result
 
         return tracked
@@ -131,11 +147,12 @@ class Tracker:
     def _leave(self) -> float:
         """When the innermost block of this thread and task began; a generator may end in another than it began in."""
         here = _here()
-        place = here if here in self._open else next(iter(self._open))
-        starts = self._open[place]
-        started = starts.pop()
-        if not starts:
-            del self._open[place]
+        with self._lock:
+            place = here if here in self._open else next(iter(self._open))
+            starts = self._open[place]
+            started = starts.pop()
+            if not starts:
+                del self._open[place]
         return started
 
 
@@ -144,7 +161,7 @@ class track_http_request(Tracker):  # noqa: N801 - it is used as a function
 
     The method is that of the first argument that has one (after a method's ``self``), else GET; the status is that of
     what is returned, else 200. What is raised is the status that Django would answer with, mostly 500, or its own
-    ``status_code``; from 500 on it is counted as unhandled, once, and goes on as it is.
+    ``status_code``; an Exception is counted as unhandled from 500 on, once, and goes on as it is.
     """
 
     def __init__(self, endpoint: str) -> None:
@@ -154,14 +171,14 @@ class track_http_request(Tracker):  # noqa: N801 - it is used as a function
     def _begin(self, args: tuple[Any, ...]) -> None:
         http_requests_in_progress.at(_method(args)).inc()
 
-    def _end(self, started: float, args: tuple[Any, ...], result: Any, error: BaseException | None) -> None:
-        method = _method(args)
-        status = _status(result) if error is None else _status_of_error(error)
+    def _end(self, call: Ended) -> None:
+        method = _method(call.args)
+        status = _status(call.result) if call.error is None else _status_of_error(call.error)
         http_requests_in_progress.at(method).dec()
-        http_request_duration.at(method, self._endpoint).observe(perf_counter() - started)
+        http_request_duration.at(method, self._endpoint).observe(call.seconds)
         http_requests.at(method, self._endpoint, status).inc()
-        if error is not None and status >= _SERVER_ERROR:
-            count_unhandled(error, "request", since=started)
+        if isinstance(call.error, Exception) and status >= _SERVER_ERROR:  # and not one whose client has gone
+            count_unhandled(call.error, "request", since=call.started)
 
 
 class track_db_query(Tracker):  # noqa: N801 - as above
@@ -176,14 +193,11 @@ class track_db_query(Tracker):  # noqa: N801 - as above
         self._ok = db_queries.at(operation, table, "ok")
         self._error = db_queries.at(operation, table, "error")
 
-    def _begin(self, args: tuple[Any, ...]) -> None:
+    def _end(self, call: Ended) -> None:
+        tell(self._duration, self._ok if call.error is None else self._error, call.seconds)
         tally = current.get()
         if tally is not None:
             tally.queries += 1
-
-    def _end(self, started: float, args: tuple[Any, ...], result: Any, error: BaseException | None) -> None:
-        self._duration.observe(perf_counter() - started)
-        (self._ok if error is None else self._error).inc()
 
 
 class timed(Tracker):  # noqa: N801 - as above
@@ -201,8 +215,8 @@ class timed(Tracker):  # noqa: N801 - as above
         else:
             self._series = histogram
 
-    def _end(self, started: float, args: tuple[Any, ...], result: Any, error: BaseException | None) -> None:
-        self._series.observe(perf_counter() - started)
+    def _end(self, call: Ended) -> None:
+        self._series.observe(call.seconds)
 
 
 def record_cache_hit(cache_name: str, cache_type: str = "other") -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import select
 import socket
 import socketserver
 import threading
 import time
-from collections import OrderedDict
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler
 from io import BytesIO
@@ -29,6 +29,8 @@ PATIENCE_SECONDS = 5.0
 """For a whole request, and again for taking the whole answer."""
 _MOST_CONNECTIONS = 8
 """At once; whoever comes then takes the place of the one that has gone longest without saying what it wants."""
+_MOMENT_SECONDS = 0.05
+"""So long nobody is sent away: a client says what it wants in a packet of its own."""
 _MOST_HEAD_BYTES = 16_384
 _ENDS_OF_HEAD = (b"\r\n\r\n", b"\n\n")
 _DEFAULT_PATH = "/metrics"
@@ -71,12 +73,12 @@ class _Listener(socketserver.TCPServer):
     request_queue_size = 64
 
     def __init__(self, host: str, port: int) -> None:
-        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        address: Any = found[0][-1]
+        found = socket.getaddrinfo(host or None, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         self.address_family = found[0][0]
+        address: Any = (found[0][-1][0], port, *found[0][-1][2:])  # getaddrinfo would take 70000 for 4464
         self._owner = os.getpid()
         self._lock = threading.Lock()
-        self._mute: OrderedDict[socket.socket, None] = OrderedDict()
+        self._mute: dict[socket.socket, float] = {}
         self._places = threading.BoundedSemaphore(_MOST_CONNECTIONS)
         super().__init__(address, _Handler)
         _listeners.add(self)
@@ -96,10 +98,10 @@ class _Listener(socketserver.TCPServer):
     def process_request(self, request: Any, client_address: Any) -> None:
         if not self._places.acquire(blocking=False):
             self._send_one_away()
-            while not self._places.acquire(timeout=0.1):
+            while not self._places.acquire(timeout=_MOMENT_SECONDS / 5):
                 self._send_one_away()
         with self._lock:
-            self._mute[request] = None
+            self._mute[request] = time.monotonic()
         try:
             threading.Thread(
                 target=self._serve, args=(request, client_address), name="metrics-request", daemon=True
@@ -120,20 +122,24 @@ class _Listener(socketserver.TCPServer):
     def _serve(self, request: Any, client_address: Any) -> None:
         try:
             self.finish_request(request, client_address)
+            connections.close_all()  # of this thread: a collector may have opened one
         except Exception:  # noqa: BLE001 - whoever asks may do anything
             self.handle_error(request, client_address)
         finally:
             self.has_spoken(request)
             self.shutdown_request(request)
             self._places.release()
-            connections.close_all()  # of this thread: a collector may have opened one
 
     def _send_one_away(self) -> None:
+        """The first of those that have had their moment and said nothing; what waits to be read is not nothing."""
         with self._lock:
-            if self._mute:
-                request, _ = self._mute.popitem(last=False)
-                with suppress(OSError):
-                    request.shutdown(socket.SHUT_RDWR)
+            now = time.monotonic()
+            for request, since in self._mute.items():
+                if now - since >= _MOMENT_SECONDS and not _has_come(request):
+                    del self._mute[request]
+                    with suppress(OSError):
+                        request.shutdown(socket.SHUT_RDWR)
+                    return
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -149,7 +155,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.rfile.close()
         self.rfile = BytesIO(head)
         self.raw_requestline = self.rfile.readline()
-        if self.parse_request():
+        if self.parse_request() and self.request_version != "HTTP/0.9":  # which has no headers, nor a status
             self._send(self._answer())
 
     def _answer(self) -> HttpResponse:
@@ -190,6 +196,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name for it
         logger.debug(format, *args)
+
+
+def _has_come(connection: socket.socket) -> bool:
+    waiting = select.poll()
+    waiting.register(connection, select.POLLIN)
+    return bool(waiting.poll(0))
 
 
 def _read_head(connection: socket.socket) -> bytes:

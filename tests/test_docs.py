@@ -17,6 +17,7 @@ from django.dispatch import Signal
 
 import health
 import health.signals
+import observability
 import ratelimit
 from harvester.conf import HarvesterSettings
 from harvester.config.env import VARIABLES
@@ -27,16 +28,27 @@ from health.conf import DEFAULT_CHECKS, HealthSettings
 from health.conf import conf as health_conf
 from health.gunicorn import DEFAULT_GRACE_SECONDS, DEFAULT_SECONDS
 from health.gunicorn import VARIABLES as DRAIN_VARIABLES
+from observability.catalogue import catalogue
+from observability.conf import ObservabilitySettings
+from observability.conf import conf as observability_conf
+from observability.live import full_name
+from observability.reference import as_data, load_catalogue
+from observability.storage import VARIABLE as METRICS_FOLDER
 from ratelimit import Decision, RateLimiter, Stats, VerifiedKey, signals
 from ratelimit.conf import DEFAULT_TIERS, RateLimitSettings, conf
 from ratelimit.gate import Passage
+from tests.installation import Installation
 
 HOUSE = Path(__file__).resolve().parent.parent
-APPS = ("ratelimit", "health")
+APPS = ("ratelimit", "observability", "health")
 PAGES = sorted([*HOUSE.glob("*.md"), *(HOUSE / app / "README.md" for app in APPS), *(HOUSE / "docs").rglob("*.md")])
 SETTINGS = (HOUSE / "docs" / "reference" / "settings.md").read_text(encoding="utf-8")
 LIMITS = (HOUSE / "docs" / "reference" / "ratelimit.md").read_text(encoding="utf-8")
 PROBES = (HOUSE / "docs" / "reference" / "health.md").read_text(encoding="utf-8")
+METRICS = (HOUSE / "docs" / "reference" / "observability.md").read_text(encoding="utf-8")
+METER = [path.read_text(encoding="utf-8") for path in (HOUSE / "observability").rglob("*.py")]
+MAPPING = (HOUSE / "docs" / "reference" / "metrics-mapping.md").read_text(encoding="utf-8")
+COMING = "comes with its stage"
 PROBER = [path.read_text(encoding="utf-8") for path in (HOUSE / "health").rglob("*.py")]
 LIMITER = [path.read_text(encoding="utf-8") for path in (HOUSE / "ratelimit").rglob("*.py")]
 COMMANDS = (HOUSE / "docs" / "reference" / "commands.md").read_text(encoding="utf-8")
@@ -201,6 +213,89 @@ def test_every_signal_of_the_probes_is_documented_with_its_arguments(signal: str
     assert sent <= set(re.findall(r"`(\w+)`", row.split(" | ")[1]))
 
 
+def test_every_setting_of_the_metrics_is_documented_with_its_default_and_no_other(settings: Any) -> None:
+    for name in [name for name in dir(project) if name.startswith("OBSERVABILITY_")]:
+        delattr(settings, name)
+    names = [name for name, value in vars(ObservabilitySettings).items() if isinstance(value, property)]
+    told = section("Settings", METRICS)
+    documented = dict(re.findall(r"^\| `(OBSERVABILITY_\w+)` \| (.+?) \|", told, flags=re.MULTILINE))
+    defaults = {f"OBSERVABILITY_{name.upper()}": getattr(observability_conf, name) for name in names}
+    networks = [str(network) for network in defaults["OBSERVABILITY_ALLOWED_NETWORKS"]]
+    defaults |= {"OBSERVABILITY_ALLOWED_NETWORKS": networks}
+    assert documented == {name: written(default) for name, default in defaults.items()} | {
+        name: "`None`" for name, default in defaults.items() if default is None
+    }
+    assert f"| `{METRICS_FOLDER}` |" in section("Several processes", METRICS)
+
+
+def test_every_system_check_of_the_metrics_is_documented_and_no_other() -> None:
+    raised = {name for code in METER for name in re.findall(r"\bobservability\.[EIW][0-9]{3}\b", code)}
+    assert sorted(raised) == re.findall(r"^\| `(observability\.[EIW][0-9]{3})` \|", METRICS, flags=re.MULTILINE)
+
+
+def test_every_public_name_of_the_metrics_is_documented_and_no_other() -> None:
+    table = section("In code", METRICS).partition("| name | what |")[2].partition("\n\n")[0]
+    cells = re.findall(r"^\| (.+?) \|", table, flags=re.MULTILINE)
+    named = {name for cell in cells for name in re.findall(r"`(\w+)", cell)}
+    assert named == set(observability.__all__)
+
+
+def test_every_field_of_the_catalogue_is_documented() -> None:
+    load_catalogue()
+    told, data = section("The catalogue as JSON", METRICS), as_data(catalogue())
+    fields_of_all = {field for kind in ("metrics", "external") for field in data[kind][0]}
+    assert [field for field in sorted(fields_of_all) if f'"{field}"' not in told] == []
+    assert [field for field in data["metrics"][0]["labels"][0] if f"`{field}`" not in told] == []
+
+
+def test_the_page_of_the_metrics_is_fresh(tmp_path: Path) -> None:
+    """The declarations are its source; docs/reference/commands.md says how it is made anew."""
+    page, appendix = "docs/reference/metrics.md", "docs/reference/metrics-mapping.md"
+    here = Installation(tmp_path, f"sqlite:///{tmp_path}/none.sqlite3", {"ENVIRONMENT": "test"})
+    done = here.manage("metrics", "--check", page, "--appendix", appendix, expect=None)
+    assert done.returncode == 0, done.stderr
+
+
+def mapped() -> dict[str, tuple[list[str], list[str], str]]:
+    """Group and name in the report → what stands in its row: names here, labels here, why."""
+    rows = re.findall(r"^\| ([\w ]+) \| `(\w+)` \| (.+?) \| (.*?) ?\|$", MAPPING, flags=re.MULTILINE)
+    return {
+        f"{group}: {name}": (
+            [one for one in re.findall(r"`(\w+)`", here) if "_" in one and one not in {"cache_type", "cache_name"}],
+            re.findall(r"^`(\w+)` of ", here),
+            why,
+        )
+        for group, name, here, why in rows
+    }
+
+
+def test_every_name_of_the_report_is_mapped() -> None:
+    assert len(mapped()) == len(re.findall(r"^\| [A-Z]", MAPPING, flags=re.MULTILINE)) == 35 + 13
+
+
+@pytest.mark.parametrize("name", mapped())
+def test_what_a_name_of_the_report_became_is_declared_or_comes_with_its_stage(name: str) -> None:
+    load_catalogue()
+    declared = {full_name(metric.name): metric.label_names for metric in catalogue()}
+    metrics, labels, why = mapped()[name]
+    assert metrics
+    if COMING in why:
+        assert [one for one in metrics if one in declared] == [], "it has come"
+        return
+    assert [one for one in metrics if one not in declared] == []
+    assert [(one, label) for one in metrics for label in labels if label not in declared[one]] == []
+
+
+def test_a_name_that_changed_says_why() -> None:
+    """Having its group in front, which all have, is said above the table."""
+    silent = [
+        name
+        for name, (metrics, labels, why) in mapped().items()
+        if not labels and not why and not metrics[0].endswith(name.partition(": ")[2])
+    ]
+    assert silent == []
+
+
 @pytest.mark.parametrize("name", OWN_COMMANDS)
 def test_every_command_has_a_section(name: str) -> None:
     assert f"\n## {name}\n" in COMMANDS
@@ -282,7 +377,7 @@ def test_commands_in_the_text_can_be_parsed(page: Path) -> None:
         written = next(part for part in line if part)
         if any(sign in written for sign in "[|") or "…" in written:
             continue  # a grammar, not a command
-        name, *arguments = shlex.split(written.split("  #")[0])
+        name, *arguments = shlex.split(re.split("  #| > ", written)[0])
         if name in OWN_COMMANDS:
             load_command_class(OWN_COMMANDS[name], name).create_parser("manage.py", name).parse_args(arguments)
 

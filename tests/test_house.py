@@ -67,8 +67,9 @@ def test_signals_are_connected_in_one_file_only() -> None:
     assert offenders(PRODUCT, r"\.connect\b", allowed=allowed) == []
 
 
-def test_the_tests_of_a_reusable_app_do_not_know_the_product() -> None:
-    tests = [path for path in PYTHON if path.relative_to(HOUSE).parts[:2] == ("tests", "ratelimit")]
+@pytest.mark.parametrize("app", ["ratelimit", "observability", "health"])
+def test_the_tests_of_a_reusable_app_do_not_know_the_product(app: str) -> None:
+    tests = [path for path in PYTHON if path.relative_to(HOUSE).parts[:2] == ("tests", app)]
     assert len(tests) > 10
     assert offenders(tests, r"^\s*(?:from|import) (?:harvester|tests\.(?:factories|fakes|harvester))\b") == []
 

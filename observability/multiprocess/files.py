@@ -41,13 +41,11 @@ class FileCells:
         self._path = path
         self._places: dict[bytes, int] = {}
         self._used = _HEADER
-        self._file_descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            self._map(max(_FIRST_SIZE, os.fstat(self._file_descriptor).st_size))
-            self._take_over()
-        except BaseException:
-            os.close(self._file_descriptor)
-            raise
+        self._maps: list[mmap.mmap] = []
+        if not path.exists():
+            _make(path)
+        self._map(_FIRST_SIZE)
+        self._take_over()
 
     def index_of(self, key: bytes) -> int:
         """As promised. Raises OSError where the disk has no room for it."""
@@ -62,14 +60,18 @@ class FileCells:
         for key, place in list(self._places.items()):
             yield Entry(key, view[place], view[place + 1])
 
-    def close(self) -> None:
-        """Let the file go; the mapping ends with the last view of it."""
-        os.close(self._file_descriptor)
-
     def _map(self, size: int) -> None:
-        # Blocks are reserved here, where a full disk is an error: a write to a page without one would be SIGBUS.
-        os.posix_fallocate(self._file_descriptor, 0, size)
-        self._map_of_file = mmap.mmap(self._file_descriptor, size)
+        """Opened by its name each time: whoever closes all files of a process, as daemons do, ends no mapping."""
+        file_descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            size = max(size, os.fstat(file_descriptor).st_size)
+            # Blocks are reserved here, where a full disk is an error: a write to a page without one would be SIGBUS.
+            os.posix_fallocate(file_descriptor, 0, size)
+            # Kept for good: at its end each would close a number of a file that may have become another file's.
+            self._maps.append(mmap.mmap(file_descriptor, size))
+        finally:
+            os.close(file_descriptor)
+        self._map_of_file = self._maps[-1]
         self.view = memoryview(self._map_of_file).cast("d")
 
     def _take_over(self) -> None:
@@ -119,6 +121,13 @@ class Layout:
         if parts[::4] != self._lengths or parts[1::4] != self._keys:
             return None
         return list(zip(self._keys, parts[2::4], parts[3::4], strict=True))
+
+
+def _make(path: Path) -> None:
+    """Under another name first: no reader is to meet a file without a header."""
+    unfinished = path.with_suffix(".new")
+    unfinished.write_bytes(_LENGTH.pack(_HEADER).ljust(_HEADER, b"\0"))
+    unfinished.rename(path)
 
 
 def read_file(path: Path) -> list[Entry]:

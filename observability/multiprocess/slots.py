@@ -7,27 +7,31 @@ never more files than there were processes at one time.
 from __future__ import annotations
 
 import fcntl
+import mmap
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 MOST_SLOTS = 4_096
+_SIZE = 16  # bytes: room for a process id
 
 
 class Slot:
-    """A number that is this process's until ``leave``, or its death. ``file_descriptor`` holds the lock."""
+    """A number that is this process's until ``leave``, or its death.
+
+    The lock is held by a mapping of its file, so that it outlives the closing of all files, as daemons do it.
+    """
 
     def __init__(self, folder: Path, number: int, file_descriptor: int) -> None:
         self.folder = folder
         self.number = number
-        self.process = os.getpid()
-        self._file_descriptor = file_descriptor
+        self._held = mmap.mmap(file_descriptor, _SIZE)
+        self._held[:] = str(os.getpid()).encode().ljust(_SIZE)
 
     def leave(self) -> None:
-        """Close the lock's file, which frees the slot unless a parent process holds it too."""
-        with suppress(OSError):
-            os.close(self._file_descriptor)
+        """Let go of the lock, which frees the slot unless a parent process holds it too."""
+        self._held.close()
 
 
 def take_slot(folder: Path) -> Slot:
@@ -37,15 +41,12 @@ def take_slot(folder: Path) -> Slot:
         descriptor = os.open(_lock_file(folder, number), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.posix_fallocate(descriptor, 0, _SIZE)
+            return Slot(folder, number, descriptor)
         except BlockingIOError:
-            os.close(descriptor)
             continue
-        except OSError:
+        finally:
             os.close(descriptor)
-            raise
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
-        return Slot(folder, number, descriptor)
     raise BlockingIOError(f"all {MOST_SLOTS} slots of {folder} are taken")
 
 

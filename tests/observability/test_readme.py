@@ -14,12 +14,11 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import observability
-from observability.catalogue import catalogue, retract
+from observability.catalogue import catalogue
 from observability.conf import ObservabilitySettings
 from observability.reference import load_catalogue
 from tests.services import free_port
@@ -50,8 +49,15 @@ class Example:
 
     def run(self, *arguments: str) -> str:
         """``python example.py …`` to its end; what it prints."""
+        return self._python("example.py", *arguments)
+
+    def run_code(self, *blocks: str) -> str:
+        """What they print, with the example set up before."""
+        return self._python("-c", "\n".join(("import example", *blocks)))
+
+    def _python(self, *arguments: str) -> str:
         done = subprocess.run(
-            [sys.executable, "example.py", *arguments],
+            [sys.executable, *arguments],
             cwd=self.folder,
             env=self.environment,
             capture_output=True,
@@ -127,12 +133,8 @@ def test_the_example_has_nothing_that_checks_complain_of(project: Example) -> No
 
 
 def test_the_example_knows_this_app_and_nothing_of_its_house(project: Example) -> None:
-    code = "import sys, example; print(sorted({name.split('.')[0] for name in sys.modules}))"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=project.folder, env=project.environment, stdout=subprocess.PIPE, text=True, timeout=60, check=True,
-    )  # fmt: skip
-    loaded = ast.literal_eval(done.stdout)
+    told = project.run_code("import sys", "print(sorted({name.split('.')[0] for name in sys.modules}))")
+    loaded = ast.literal_eval(told)
     assert "observability" in loaded
     assert not {"harvester", "ratelimit", "health", "tests", "ninja", "django_prometheus", "celery"} & set(loaded)
 
@@ -186,37 +188,18 @@ def test_counts_outlive_the_worker_that_has_counted_them(served: Example) -> Non
     assert served.numbers()['orders_total{way="phone"}'] == 10
 
 
-def test_the_metrics_of_its_own_can_be_declared_as_they_stand_there() -> None:
-    load_catalogue()
-    before = {metric.name for metric in catalogue()}
-    room: dict[str, Any] = {}
-    try:
-        exec(compile(OWN_METRICS, "README.md", "exec"), room)  # noqa: S102 - to run it is the test
-        assert room["payments"].at("card", "paid").value() == 1
-        assert room["packing"].at().sum() == 420
-        assert room["baskets"].at().value() == 1
-    finally:
-        forget({metric.name for metric in catalogue()} - before)
+def test_the_metrics_of_its_own_can_be_declared_as_they_stand_there(project: Example) -> None:
+    told = project.run_code(OWN_METRICS, 'print(payments.at("card", "paid").value(), packing.at().sum())')
+    assert told == "1.0 420.0\n"
 
 
-def test_the_collector_of_its_own_works_as_it_stands_there() -> None:
-    load_catalogue()
-    before = {metric.name for metric in catalogue()}
-    room: dict[str, Any] = {}
-    try:
-        exec(compile(OWN_COLLECTOR, "README.md", "exec"), room)  # noqa: S102 - as above
-        (family,) = room["StockCollector"]().collect()
-        assert {sample.labels["shelf"]: sample.value for sample in family.samples} == {"A": 12, "B": 3}
-    finally:
-        forget({metric.name for metric in catalogue()} - before)
-
-
-def forget(names: set[str]) -> None:
-    from observability import live
-
-    for name in names:
-        retract(name)
-    live._families[:] = [family for family in live._families if family.metric.name not in names]
+def test_the_collector_of_its_own_works_as_it_stands_there(project: Example) -> None:
+    told = project.run_code(
+        OWN_COLLECTOR,
+        "(family,) = StockCollector().collect()",
+        'print({sample.labels["shelf"]: sample.value for sample in family.samples})',
+    )
+    assert told == "{'A': 12.0, 'B': 3.0}\n"
 
 
 def test_its_table_has_every_setting() -> None:

@@ -226,3 +226,24 @@ def test_a_corrupt_file_of_a_slot_is_begun_anew_by_its_next_owner(tmp_path: Path
     run(f"{SERIES}.inc()\nmetrics.http_request_duration.at('GET', 'a/').observe(1)", tmp_path)
     assert read_folder(tmp_path, Parser()).skipped_files == 0
     assert total(tmp_path) == (1 if kind == "counter" else 2)
+
+
+def test_a_process_that_closes_every_file_keeps_its_slot_and_harms_no_file(tmp_path: Path) -> None:
+    """As daemons and Celery's beat do, which close what they have inherited."""
+    folder, precious = tmp_path / "metrics", tmp_path / "precious"
+    code = f"""
+import fcntl
+from observability.multiprocess.slots import living_slots, take_slot
+{SERIES}.inc()
+os.closerange(3, 4096)
+others = [os.open({str(precious)!r}, os.O_RDWR | os.O_CREAT) for _ in range(20)]
+assert living_slots(storage.folder) == {{0: os.getpid()}}, living_slots(storage.folder)
+assert take_slot(storage.folder).number == 1
+for number in range(250):  # so that the files grow
+    metrics.http_request_duration.at('GET', f'e{{number}}/').observe(1)
+print(os.path.getsize({str(precious)!r}), flush=True)
+os._exit(0)
+"""
+    assert run(code, folder) == "0"
+    assert total(folder) == 1
+    assert total(folder, "http_request_duration_seconds_count") == 250

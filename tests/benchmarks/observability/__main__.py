@@ -16,7 +16,7 @@ from typing import NoReturn
 
 from tests.benchmarks.comparison.report import Report
 from tests.benchmarks.comparison.table import Row
-from tests.benchmarks.observability import cost, scrape, throughput
+from tests.benchmarks.observability import cost, exactness, findings, hostile, outage, peers, scrape, throughput
 
 PARTS: Mapping[str, Callable[[Path | None], list[Row]]] = {
     "request": cost.request,
@@ -26,6 +26,11 @@ PARTS: Mapping[str, Callable[[Path | None], list[Row]]] = {
     "operations": cost.operations,
     "scrape": scrape.many_series,
     "recycles": scrape.recycles,
+    "exactness": exactness.exactness,
+    "hostile": hostile.hostile,
+    "outage": outage.outage,
+    "findings": findings.findings,
+    "scripts": peers.by_their_scripts,
 }
 
 
@@ -46,10 +51,10 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _told(name: str, peers: Path | None) -> list[Row]:
+def _told(name: str, scripts: Path | None) -> list[Row]:
     print(f"… {name}", file=sys.stderr, flush=True)
     try:
-        return PARTS[name](peers)
+        return PARTS[name](scripts)
     except Exception as error:  # noqa: BLE001 - one part that fails must not cost what the others measured
         traceback.print_exc()
         return [Row(name, "", "not measured", f"{type(error).__name__}: {error}"[:200], None, {})]

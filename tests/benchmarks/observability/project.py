@@ -6,19 +6,26 @@ a PostgreSQL, and BENCH_SETTINGS more settings as JSON.
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
+import sys
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import django
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
+from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
+from prometheus_client.core import REGISTRY, GaugeMetricFamily
+from prometheus_client.core import Metric as Family
+from prometheus_client.registry import Collector
 
 KIND = os.environ["BENCH_KIND"]
-ROUTES = 100
+ROUTES = int(os.environ.get("BENCH_ROUTES", "20"))
 """How many routes there are that only count; see ``exactness``."""
 
 _PEER = "django_prometheus"
@@ -100,11 +107,27 @@ class Journal:
         return response
 
 
-urlpatterns = [path("hello/", hello), *(path(f"r{number}/", routed) for number in range(ROUTES))]
+class Asking(Collector):
+    """What a project writes that has prometheus_client alone: it asks the database whenever somebody scrapes."""
+
+    def describe(self) -> Iterable[Family]:
+        """Nothing: or it would be asked while it is registered, when django-prometheus cannot register its own."""
+        return []
+
+    def collect(self) -> Iterable[Family]:
+        with connection.cursor() as cursor:
+            cursor.execute("select count(*) from pg_stat_activity")
+            (count,) = cursor.fetchone()
+        yield GaugeMetricFamily("db_connections_active", "Of the server.", value=count)
+
+
+urlpatterns = [path("hello/", hello), *(path(f"r{number}/", routed, name=f"r{number}") for number in range(ROUTES))]
 if KIND == "django-prometheus":
     from django_prometheus.exports import ExportToDjangoView  # type: ignore[import-untyped]  # it has no types
 
     urlpatterns.append(path("metrics", ExportToDjangoView))
+if KIND == "django-prometheus" and "BENCH_DATABASE" in os.environ:
+    REGISTRY.register(Asking())
 
 
 def _instrument() -> None:
@@ -121,3 +144,36 @@ def _instrument() -> None:
 if KIND == "opentelemetry":
     _instrument()
 application = get_wsgi_application()
+
+
+# --- requests without a server ----------------------------------------------------------------------------------------
+
+
+def environ(address: str) -> dict[str, Any]:
+    """Of a GET request."""
+    return {
+        "REQUEST_METHOD": "GET",
+        "PATH_INFO": address,
+        "QUERY_STRING": "",
+        "SERVER_NAME": "localhost",
+        "SERVER_PORT": "80",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "HTTP_HOST": "localhost",
+        "REMOTE_ADDR": "127.0.0.1",
+        "wsgi.errors": sys.stderr,
+        "wsgi.url_scheme": "http",
+        "wsgi.version": (1, 0),
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
+    }
+
+
+def answered(request: Mapping[str, Any]) -> None:
+    """To the last byte, as a server does; an answer's status is not looked at, which would cost time."""
+    response = application({**request, "wsgi.input": io.BytesIO(b"")}, _start)
+    b"".join(response)
+    response.close()
+
+
+def _start(status: str, headers: Any, exc_info: Any = None) -> Any: ...

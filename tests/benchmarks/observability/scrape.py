@@ -34,7 +34,7 @@ def many_series(peers: Path | None) -> list[Row]:
 
 def _of_size(series: int, files: int) -> list[Row]:
     rows = []
-    with _folder() as folder, _process("scraper", "ours", folder) as scraper:
+    with folder_of_numbers() as folder, process("scraper", "ours", folder) as scraper:
         scraper.ask("fill", series=series, slots=files)
         cold = scraper.ask("scrape", whose="ours")
         scraper.ask("scrape", whose="theirs")
@@ -95,11 +95,11 @@ def _after_lives(kind: str, whose: str, pages: int) -> dict[str, float]:
         found: dict[str, float] = {}
         scrapers = {}
         for prefix, lives in (("fresh_", _FRESH), ("", _LIVES)):
-            folder = stack.enter_context(_folder())
-            with _process("recycler", kind, folder) as recycler:
+            folder = stack.enter_context(folder_of_numbers())
+            with process("recycler", kind, folder) as recycler:
                 found[f"{prefix}answered"] = recycler.ask("live", lives=lives)
             found[f"{prefix}files"] = sum(1 for _ in folder.iterdir())
-            scrapers[prefix] = stack.enter_context(_process("scraper", kind, folder))
+            scrapers[prefix] = stack.enter_context(process("scraper", kind, folder))
         taken: dict[str, list[Any]] = {prefix: [] for prefix in scrapers}
         for number in range(-1, pages):
             for prefix, scraper in scrapers.items():
@@ -119,13 +119,13 @@ def _ms(pages: list[Any]) -> float:
 
 
 @contextlib.contextmanager
-def _folder() -> Iterator[Path]:
+def folder_of_numbers() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="bench-metrics-") as folder:
         yield Path(folder)
 
 
 @contextlib.contextmanager
-def _process(module: str, kind: str, folder: Path) -> Iterator[Worker]:
+def process(module: str, kind: str, folder: Path) -> Iterator[Worker]:
     around = {"BENCH_KIND": kind, "PROMETHEUS_MULTIPROC_DIR": str(folder), "BENCH_JOURNAL": "/dev/null"}
     worker = Worker([sys.executable, "-m", f"{__package__}.{module}"], clean_environment() | around)
     try:

@@ -1,4 +1,4 @@
-"""A worker process that makes the page of the metrics in its folder, ours or prometheus_client's, as it is told.
+"""A worker process that makes the page of the metrics in its folder, ours or prometheus_client's, as it is told to.
 
 BENCH_KIND says whose page, PROMETHEUS_MULTIPROC_DIR which folder; the process is one of those that write into it.
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import re
+import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from threading import RLock
@@ -86,6 +88,55 @@ def scrape(whose: str, accept: str = "") -> dict[str, float]:
     }
 
 
+_SETTLING_SECONDS = 2.0
+"""Until all collectors have told, and the page has all that it tells of itself."""
+_SAMPLE = re.compile(rb"^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? ")
+
+
+def attack(what: str, count: int) -> dict[str, object]:
+    """How many label sets of each metric, and lines of the page, there are more after so many hostile requests."""
+    make = _MAKERS["ours" if project.KIND == "ours" else "theirs"]
+    project.answered(project.environ("/hello/"))
+    make("")
+    time.sleep(_SETTLING_SECONDS)
+    before = make("")
+    for number in range(count):
+        _send(what, f"{number:x}")
+    after = make("")
+    grown = Counter(name for name, _ in _label_sets(after) - _label_sets(before))
+    return {"lines": after.count(b"\n") - before.count(b"\n"), "label_sets": dict(grown)}
+
+
+def _send(what: str, odd: str) -> None:
+    request = project.environ("/hello/")
+    match what:
+        case "methods":
+            request["REQUEST_METHOD"] = f"EVIL{odd}"
+        case "paths":
+            request["PATH_INFO"] = f"/nowhere/{odd}"
+        case "hosts":
+            request["HTTP_HOST"] = f"{odd}.example"
+        case "query keys":
+            request["QUERY_STRING"] = f"{odd}=1&key={odd}"
+        case _:
+            request |= {
+                "REQUEST_METHOD": f"EVIL{odd}",
+                "PATH_INFO": f"/nowhere/{odd}",
+                "HTTP_HOST": f"bad host {odd}",
+                "QUERY_STRING": f"{odd}=1",
+            }
+    project.answered(request)
+
+
+def _label_sets(page: bytes) -> set[tuple[str, str]]:
+    """Name of a family and labels, without those of buckets."""
+    found = set()
+    for line in page.splitlines():
+        if match := _SAMPLE.match(line):
+            name = re.sub(r"_(?:bucket|sum|count|created)$", "", match[1].decode())
+            found.add((name, re.sub(r',?le="[^"]*"', "", (match[2] or b"").decode())))
+    return found
+
+
 if __name__ == "__main__":
-    assert project.application
-    serve({"fill": fill, "scrape": scrape})
+    serve({"fill": fill, "scrape": scrape, "attack": attack})

@@ -6,15 +6,12 @@ Run with BENCH_KIND by any interpreter that has what the kind needs.
 from __future__ import annotations
 
 import gc
-import io
 import itertools
-import sys
 from collections.abc import Callable
 from time import process_time_ns
 
 from tests.benchmarks.comparison.told import serve
-from tests.benchmarks.observability import operations
-from tests.benchmarks.observability.project import KIND, application
+from tests.benchmarks.observability import operations, project
 
 Call = Callable[[], object]
 
@@ -26,36 +23,8 @@ _WARMING_CALLS = 300
 
 def request() -> Call:
     """A whole request without a server."""
-    environ = {
-        "REQUEST_METHOD": "GET",
-        "PATH_INFO": "/hello/",
-        "QUERY_STRING": "",
-        "SERVER_NAME": "x",
-        "SERVER_PORT": "80",
-        "SERVER_PROTOCOL": "HTTP/1.1",
-        "HTTP_HOST": "localhost",
-        "REMOTE_ADDR": "127.0.0.1",
-        "wsgi.errors": sys.stderr,
-        "wsgi.url_scheme": "http",
-        "wsgi.version": (1, 0),
-        "wsgi.multithread": True,
-        "wsgi.multiprocess": True,
-        "wsgi.run_once": False,
-    }
-    statuses: list[str] = []
-
-    def start_response(status: str, *_: object) -> Callable[[bytes], object]:
-        statuses[:] = [status]
-        return lambda _: None
-
-    def call() -> None:
-        response = application({**environ, "wsgi.input": io.BytesIO(b"")}, start_response)
-        b"".join(response)
-        response.close()
-
-    call()
-    assert statuses == ["200 OK"], statuses
-    return call
+    request, answered = project.environ("/hello/"), project.answered
+    return lambda: answered(request)
 
 
 def query() -> Call:
@@ -105,7 +74,7 @@ def _call_of(target: str) -> Call:
         if target in TARGETS:
             _made[target] = TARGETS[target]()
         else:
-            _made.update(operations.ours() if KIND == "ours" else operations.peers())
+            _made.update(operations.ours() if project.KIND == "ours" else operations.peers())
         for _ in range(_WARMING_CALLS):
             _made[target]()
         gc.collect()

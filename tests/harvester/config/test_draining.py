@@ -23,7 +23,8 @@ KUBERNETES_KILLS_AFTER_SECONDS = 30
 PATIENCE_SECONDS = 30
 
 
-def test_draining_and_finishing_take_less_than_kubernetes_gives() -> None:
+def test_draining_and_finishing_take_less_than_kubernetes_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "")  # or the configuration would set it, for all tests to come
     finishing = runpy.run_path(str(HOUSE / "gunicorn.conf.py"))["graceful_timeout"]
     draining = Environment({}).integer("HEALTH_DRAIN_SECONDS")
     assert draining == drain_seconds({})

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import struct
+import threading
+import time
 from pathlib import Path
 from threading import RLock
 
@@ -28,7 +30,6 @@ def key(number: int) -> bytes:
 def test_a_number_is_where_it_was_when_the_file_is_opened_again(tmp_path: Path) -> None:
     first = opened(tmp_path / "counter_0.db")
     first.view[first.index_of(key(1))] += 2.5
-    first.close()
     second = opened(tmp_path / "counter_0.db")
     second.view[second.index_of(key(1))] += 1
     assert read_file(tmp_path / "counter_0.db") == [Entry(key(1), 3.5, 0.0)]
@@ -73,7 +74,6 @@ def test_prometheus_client_reads_what_we_write_and_we_what_it_writes(
         ours.view[place], ours.view[place + 1] = value, set_at
         theirs.write_value(name.decode(), value, set_at)
     theirs.close()
-    ours.close()
     expected = [Entry(key_of("a", "a", {"text": text}), value, set_at) for text, value, set_at in numbers]
     assert read_file(folder / "gauge_max_0.db") == expected
     assert read_file(folder / "gauge_max_1.db") == expected
@@ -105,6 +105,38 @@ def test_a_file_of_another_shape_is_told_and_begun_anew(tmp_path: Path, content:
     assert read_file(path) == [Entry(key(1), 1.0, 0.0)]
 
 
+def test_nobody_ever_sees_a_file_without_a_header(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Readers come at any time, also while a process starts, on a slow disk."""
+    seen, over = [], threading.Event()
+    reserve = os.posix_fallocate
+
+    def slowly(*arguments: int) -> None:
+        time.sleep(0.01)
+        reserve(*arguments)
+
+    monkeypatch.setattr(os, "posix_fallocate", slowly)
+
+    def look() -> None:
+        while not over.is_set():
+            for path in tmp_path.glob("*.db"):
+                try:
+                    read_file(path)
+                except FileNotFoundError:
+                    pass
+                except CorruptFileError as error:
+                    seen.append(str(error))
+
+    reader = threading.Thread(target=look)
+    reader.start()
+    for number in range(30):
+        opened(tmp_path / f"counter_{number}.db")
+        (tmp_path / f"counter_{number}.db").unlink()
+    over.set()
+    reader.join(30)
+    assert seen == []
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_file_that_was_only_made_has_no_numbers(tmp_path: Path) -> None:
     path = tmp_path / "counter_0.db"
     path.write_bytes(b"\x00" * 65_536)
@@ -130,7 +162,7 @@ def test_no_rubbish_raises_anything_else(tmp_path_factory: pytest.TempPathFactor
     try:
         read_file(path)
     except CorruptFileError:
-        opened(path).close()
+        opened(path)
 
 
 def test_a_full_disk_is_an_error_and_not_a_death(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
