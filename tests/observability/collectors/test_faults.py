@@ -256,7 +256,7 @@ def test_a_hung_redis_is_given_up_and_is_back_by_itself(hurried: Any, backend: s
     with services.redis_process() as server:
         hurried.CACHES = {
             "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
-            "far": {"BACKEND": backend, "LOCATION": server.url},
+            "far": {"BACKEND": backend, "LOCATION": f"{server.url}?socket_timeout=600"},
         }
         hurried.OBSERVABILITY_CACHES = None
         assert success(settled(), "cache_far") == 1
