@@ -198,7 +198,7 @@ def _get(method: Method, usual: Any, usual_version: Any) -> Method:
         busy = _busy.get()
         if (busy or teller is None) and (teller is None or teller in busy):
             return method(self, key, default, version, *rest, **more)
-        _busy.set((*busy, teller) if busy else teller.alone)
+        token = _busy.set((*busy, teller) if busy else teller.alone)
         started = perf_counter()
         try:
             if rest or more:
@@ -209,7 +209,7 @@ def _get(method: Method, usual: Any, usual_version: Any) -> Method:
             teller.get.observe(perf_counter() - started)
             raise
         finally:
-            _busy.set(busy)
+            _busy.reset(token)
         if value is _MISSING:
             tell(teller.get, teller.misses, perf_counter() - started)
             return default
@@ -235,7 +235,7 @@ def _aget(method: Method, usual: Any, usual_version: Any) -> Method:
             teller.get.observe(perf_counter() - started)
             raise
         finally:
-            _busy.set(busy)
+            _busy.set(busy)  # one that is given up may be closed in another context, where a token is worth nothing
         if value is _MISSING:
             tell(teller.get, teller.misses, perf_counter() - started)
             return default
@@ -252,13 +252,13 @@ def _get_many(method: Method) -> Method:
         if teller is None or teller in busy:
             return method(self, *args, **kwargs)
         asked, args, kwargs = _noted(args, kwargs)
-        _busy.set((*busy, teller))
+        token = _busy.set((*busy, teller))
         started = perf_counter()
         try:
             found = method(self, *args, **kwargs)
         finally:
             teller.get_many.observe(perf_counter() - started)
-            _busy.set(busy)
+            _busy.reset(token)
         teller.tell_many(asked, found)
         return found
 
@@ -293,14 +293,14 @@ def _other(method: Method, operation: str) -> Method:
         busy = _busy.get()
         if teller is None or teller in busy:
             return method(self, *args, **kwargs)
-        _busy.set((*busy, teller))
+        token = _busy.set((*busy, teller))
         started = perf_counter()
         try:
             return method(self, *args, **kwargs)
         finally:
             if operation:
                 teller.durations[operation].observe(perf_counter() - started)
-            _busy.set(busy)
+            _busy.reset(token)
 
     return other
 

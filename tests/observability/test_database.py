@@ -369,7 +369,8 @@ def test_a_real_postgresql_is_asked_as_before(moved: Callable[[], Any]) -> None:
     """With psycopg's composed statements, server-side cursors and persistent connections."""
     url = services.require_postgresql()
     wrapper = DatabaseWrapper(
-        {**connections["default"].settings_dict, **dj_database_url.parse(url), "CONN_MAX_AGE": 60}, alias="scratch"
+        {**connections["default"].settings_dict, **dj_database_url.parse(url), "CONN_MAX_AGE": 60, "OPTIONS": {}},
+        alias="scratch",
     )
     try:
         with moved() as moves:
