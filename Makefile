@@ -54,9 +54,10 @@ run: install ## Serve the product on 127.0.0.1:8000 (PORT) with a worker beside 
 
 .PHONY: test
 test: $(VENV)/.installed-dev ## Run the whole suite, on SQLite and again on PostgreSQL
-	$(BIN)/python -m pytest --ignore tests/ratelimit --ignore tests/health
+	$(BIN)/python -m pytest --ignore tests/ratelimit --ignore tests/health --ignore tests/observability
 	$(BIN)/python -m pytest tests/ratelimit --ds=tests.ratelimit.settings
 	$(BIN)/python -m pytest tests/health --ds=tests.health.settings
+	$(BIN)/python -m pytest tests/observability --ds=tests.observability.settings
 	@if $(BIN)/python -m tests.services; then \
 		echo TEST_DATABASE=postgresql $(BIN)/python -m pytest; TEST_DATABASE=postgresql $(BIN)/python -m pytest; \
 	else [ "$${REQUIRE_SERVICES:-}" != 1 ]; fi
@@ -65,7 +66,7 @@ test: $(VENV)/.installed-dev ## Run the whole suite, on SQLite and again on Post
 lint: $(VENV)/.installed-dev ## Format, lint, types, import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy harvester ratelimit health manage.py
+	$(BIN)/mypy harvester ratelimit observability health manage.py
 	$(BIN)/lint-imports
 
 .PHONY: check
@@ -87,6 +88,12 @@ bench: $(VENV)/.installed-dev ## Measure; prints figures, asserts nothing; peers
 	$(BIN)/python -m tests.benchmarks.ratelimit $(if $(PEERS),--peers "$(PEERS)")
 	$(BIN)/python -m tests.benchmarks.health $(if $(PEERS),--peers "$(PEERS)")
 	$(BIN)/python -m tests.benchmarks.observability $(if $(PEERS),--peers "$(PEERS)")
+
+METRICS := docs/reference/metrics.md
+.PHONY: reference
+reference: $(VENV)/.installed-dev ## Make the reference page of the metrics anew
+	@ENVIRONMENT=test $(BIN)/python manage.py metrics --markdown --appendix docs/reference/metrics-mapping.md > $(METRICS).new
+	@mv $(METRICS).new $(METRICS)
 
 .PHONY: real-input
 real-input: $(VENV)/.installed-dev ## Harvest recorded replies: make real-input DATA=DIR

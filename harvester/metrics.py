@@ -8,12 +8,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
+from typing import Literal, TypeAlias, get_args
 
 from harvester.errors import FetchFailure
 from observability.catalogue import FAST, Budget, Closed, D, Label, Mode
 from observability.live import Counter, Gauge, Histogram
 from observability.metrics import errors
 from observability.pulled import Pulled
+from observability.series import CounterChild, HistogramChild
 from ratelimit.tiers import known_tiers
 
 STAGES = ("ingest", "same_work", "score")
@@ -26,12 +28,8 @@ REJECTIONS = (
 """Why an API key is not accepted, as ``ratelimit.signals`` lists them."""
 
 
-class CheckResult(StrEnum):
-    """What the limiter decides; ``shadow``: a denial that was let through."""
-
-    ALLOWED = "allowed"
-    DENIED = "denied"
-    SHADOW = "shadow"
+CheckResult: TypeAlias = Literal["allowed", "denied", "shadow"]
+"""What the limiter decides; ``shadow``: a denial that was let through."""
 
 
 class Mishap(StrEnum):
@@ -52,7 +50,7 @@ _decider = Label("backend", Closed(("redis", "memory", "none")))
 _store = Label("backend", Closed(("redis", "memory")))
 _source = Label("source", Budget(50, may_be_spent=True))
 _stage = Label("stage", Closed(STAGES))
-_component = Label("component", Budget(40))
+_component = Label("component", Budget(40, may_be_spent=True))
 
 # --- Rate limiter --------------------------------------------------------------------------------------------------
 
@@ -60,7 +58,7 @@ rate_limit_requests = Counter(
     "rate_limit_requests_total",
     "Decisions of the rate limiter; shadow is a denial that was let through.",
     group="Rate limiter",
-    labels=(_tier, Label("result", Closed(tuple(map(str, CheckResult))))),
+    labels=(_tier, Label("result", Closed(get_args(CheckResult)))),
 )
 rate_limit_denials = Counter(
     "rate_limit_denials_total",
@@ -200,10 +198,22 @@ health_check_duration = Histogram(
 
 def record_rate_limit_check(tier: str, result: CheckResult, backend: str, duration_seconds: float) -> None:
     """Count one decision of the limiter."""
-    rate_limit_requests.at(tier, result).inc()
-    rate_limit_check_duration.at(backend).observe(duration_seconds)
-    if result is CheckResult.DENIED:
-        rate_limit_denials.at(tier).inc()
+    counters, duration = _checks.get((tier, result, backend)) or _learn_check(tier, result, backend)
+    duration.observe(duration_seconds)
+    for counter in counters:
+        counter.inc()
+
+
+def _learn_check(tier: str, result: CheckResult, backend: str) -> tuple[tuple[CounterChild, ...], HistogramChild]:
+    """What such a decision moves, found once: it happens at every request. All labels are closed, so there are few."""
+    counters: tuple[CounterChild, ...] = (rate_limit_requests.at(tier, result),)
+    if result == "denied":
+        counters += (rate_limit_denials.at(tier),)
+    learnt = _checks[tier, result, backend] = counters, rate_limit_check_duration.at(backend)
+    return learnt
+
+
+_checks: dict[tuple[str, CheckResult, str], tuple[tuple[CounterChild, ...], HistogramChild]] = {}
 
 
 def record_discovery_fetch(source: str, count: int, duration_seconds: float) -> None:

@@ -29,8 +29,7 @@ def connect() -> None:
 
 
 def _count_check(decision: Decision, shadow: bool, duration_seconds: float, **_: Any) -> None:
-    admitted = CheckResult.SHADOW if shadow else CheckResult.ALLOWED
-    result = admitted if decision.allowed else CheckResult.DENIED
+    result: CheckResult = "shadow" if shadow else "allowed" if decision.allowed else "denied"
     metrics.record_rate_limit_check(decision.tier, result, decision.backend, duration_seconds)
 
 

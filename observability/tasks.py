@@ -41,7 +41,22 @@ class _Running(threading.local):
         self.runs: list[_Run] = []
 
 
+class _TimeLimits:
+    """Celery 5.7 tells twice in a row of a task that its main process kills: first with a traceback as text, when it
+    gives the job up, then with one as an object, when it ends the process. Others tell once."""
+
+    def __init__(self) -> None:
+        self._last: tuple[str, bool] | None = None
+
+    def was_told(self, task_id: str, traceback: Any) -> bool:
+        is_text = isinstance(traceback, str)
+        was_told = self._last == (task_id, not is_text)
+        self._last = None if was_told else (task_id, is_text)
+        return was_told
+
+
 _running = _Running()
+_time_limits = _TimeLimits()
 
 
 def install() -> None:
@@ -84,12 +99,14 @@ def _on_end(sender: Any = None, task_id: str = "", state: str | None = None, **_
     # Otherwise Celery tells of a failure next: here, or in the worker's main process once this one has ended.
 
 
-def _on_failure(sender: Any = None, task_id: str = "", exception: Any = None, **_: Any) -> None:
+def _on_failure(sender: Any = None, task_id: str = "", exception: Any = None, traceback: Any = None, **_: Any) -> None:
     """In the process that works the task; in the worker's main process where that one was killed."""
-    from celery.exceptions import Reject
+    from celery.exceptions import Reject, TimeLimitExceeded
 
     if isinstance(exception, Reject):
         return  # the task's own wish, told at its end
+    if isinstance(exception, TimeLimitExceeded) and _time_limits.was_told(task_id, traceback):
+        return
     is_here = _find(task_id) is not None
     raised = sys.exc_info()[1] if is_here else None  # what is passed stands in for one that cannot be pickled
     if not was_counted(raised or exception):

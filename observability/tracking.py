@@ -9,7 +9,7 @@ import asyncio
 import inspect
 from collections.abc import Callable
 from functools import wraps
-from threading import get_ident
+from threading import Lock, get_ident
 from time import perf_counter
 from types import TracebackType
 from typing import Any, NamedTuple, ParamSpec, Self, TypeVar, cast
@@ -79,6 +79,7 @@ class Tracker:
 
     def __init__(self) -> None:
         self._open: dict[tuple[int, int], list[float]] = {}
+        self._lock = Lock()
 
     def __call__(self, function: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
         _refuse_what_has_no_end(function)
@@ -88,7 +89,9 @@ class Tracker:
 
     def __enter__(self) -> Self:
         self._begin(())
-        self._open.setdefault(_here(), []).append(perf_counter())
+        here = _here()
+        with self._lock:
+            self._open.setdefault(here, []).append(perf_counter())
         return self
 
     def __exit__(
@@ -144,11 +147,12 @@ class Tracker:
     def _leave(self) -> float:
         """When the innermost block of this thread and task began; a generator may end in another than it began in."""
         here = _here()
-        place = here if here in self._open else next(iter(self._open))
-        starts = self._open[place]
-        started = starts.pop()
-        if not starts:
-            del self._open[place]
+        with self._lock:
+            place = here if here in self._open else next(iter(self._open))
+            starts = self._open[place]
+            started = starts.pop()
+            if not starts:
+                del self._open[place]
         return started
 
 
@@ -157,7 +161,7 @@ class track_http_request(Tracker):  # noqa: N801 - it is used as a function
 
     The method is that of the first argument that has one (after a method's ``self``), else GET; the status is that of
     what is returned, else 200. What is raised is the status that Django would answer with, mostly 500, or its own
-    ``status_code``; from 500 on it is counted as unhandled, once, and goes on as it is.
+    ``status_code``; an Exception is counted as unhandled from 500 on, once, and goes on as it is.
     """
 
     def __init__(self, endpoint: str) -> None:
@@ -173,7 +177,7 @@ class track_http_request(Tracker):  # noqa: N801 - it is used as a function
         http_requests_in_progress.at(method).dec()
         http_request_duration.at(method, self._endpoint).observe(call.seconds)
         http_requests.at(method, self._endpoint, status).inc()
-        if call.error is not None and status >= _SERVER_ERROR:
+        if isinstance(call.error, Exception) and status >= _SERVER_ERROR:  # and not one whose client has gone
             count_unhandled(call.error, "request", since=call.started)
 
 

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 else:
     from django_prometheus.models import ExportModelOperationsMixin
+    from prometheus_client import disable_created_metrics
 
+    disable_created_metrics()  # a series more for each counter, which nobody asks for; several processes have none
     CountedRun = ExportModelOperationsMixin("run")
     CountedSource = ExportModelOperationsMixin("source")
     CountedUser = ExportModelOperationsMixin("user")

@@ -17,6 +17,9 @@ from observability.pulled import Pulled
 APPLICATION_NAME = "observability"
 """By which the server knows the connections of collectors: all of them ask at the same moment, and would be counted."""
 
+own_handles: set[tuple[str, int]] = set()
+"""SQLite's connections that collectors have just now, as alias and identity; changed without a lock, for forks."""
+
 alias_label = Label("alias", Budget(20))
 
 connections_active = Pulled(
@@ -59,7 +62,9 @@ class ConnectionsCollector:
             yield connections_active.family({(self._alias,): active})
             yield connections_max.family({(self._alias,): most})
         elif connection.vendor == "sqlite" and _OPEN_FILES.is_dir() and not connection.is_in_memory_db():
-            yield connections_active.family({(self._alias,): _handles(connection.settings_dict["NAME"])})
+            own = sum(alias == self._alias for alias, _ in tuple(own_handles))
+            handles = _handles(connection.settings_dict["NAME"]) - own
+            yield connections_active.family({(self._alias,): max(0, handles)})
 
 
 def _handles(database: str | Path) -> int:

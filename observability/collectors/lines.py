@@ -14,7 +14,7 @@ from typing import Any
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from observability.collected.connections import APPLICATION_NAME
+from observability.collected.connections import APPLICATION_NAME, own_handles
 
 _LEAST_CONNECT_SECONDS = 2  # libpq and psycopg wait no shorter, for each of the host's addresses
 _NOT_OURS = ("pool",)  # a connection that is cut must never come back to others
@@ -79,9 +79,9 @@ def own_connections(lines: Lines, timeout_seconds: float) -> Iterator[None]:
         _finish(error)
         raise
     finally:
-        lines.let_go()
         for connection in made:
             _close(connection)
+        lines.let_go()  # last, since closing may hang too
 
 
 def _made(alias: str, lines: Lines, timeout_seconds: float) -> BaseDatabaseWrapper:
@@ -97,6 +97,8 @@ def _made(alias: str, lines: Lines, timeout_seconds: float) -> BaseDatabaseWrapp
 
     def connect_and_hold(params: Any) -> Any:
         connection = connect(params)
+        if made.vendor == "sqlite":
+            own_handles.add((alias, id(made)))
         lines.hold(connection)
         return connection
 
@@ -126,6 +128,7 @@ def _hurried_options(vendor: str, timeout_seconds: float) -> dict[str, Any]:
 def _close(wrapper: BaseDatabaseWrapper) -> None:
     with suppress(Exception):  # what cannot even be closed is gone
         wrapper.close()
+    own_handles.discard((wrapper.alias, id(wrapper)))
     with suppress(Exception):
         if wrapper.connection is not None:  # Django keeps SQLite's in-memory databases open
             wrapper.connection.close()

@@ -42,7 +42,9 @@ class FileCells:
         self._places: dict[bytes, int] = {}
         self._used = _HEADER
         self._maps: list[mmap.mmap] = []
-        self._map(_FIRST_SIZE, os.O_CREAT)
+        if not path.exists():
+            _make(path)
+        self._map(_FIRST_SIZE)
         self._take_over()
 
     def index_of(self, key: bytes) -> int:
@@ -58,9 +60,9 @@ class FileCells:
         for key, place in list(self._places.items()):
             yield Entry(key, view[place], view[place + 1])
 
-    def _map(self, size: int, flags: int = 0) -> None:
+    def _map(self, size: int) -> None:
         """Opened by its name each time: whoever closes all files of a process, as daemons do, ends no mapping."""
-        file_descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC | flags, 0o644)
+        file_descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
         try:
             size = max(size, os.fstat(file_descriptor).st_size)
             # Blocks are reserved here, where a full disk is an error: a write to a page without one would be SIGBUS.
@@ -119,6 +121,13 @@ class Layout:
         if parts[::4] != self._lengths or parts[1::4] != self._keys:
             return None
         return list(zip(self._keys, parts[2::4], parts[3::4], strict=True))
+
+
+def _make(path: Path) -> None:
+    """Under another name first: no reader is to meet a file without a header."""
+    unfinished = path.with_suffix(".new")
+    unfinished.write_bytes(_LENGTH.pack(_HEADER).ljust(_HEADER, b"\0"))
+    unfinished.rename(path)
 
 
 def read_file(path: Path) -> list[Entry]:

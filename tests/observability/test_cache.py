@@ -496,7 +496,7 @@ def test_what_cannot_be_measured_works_all_the_same(caplog: pytest.LogCaptureFix
     assert proxy.get("a") == 1
 
 
-def test_keys_that_fail_on_the_way_fail_as_before(moved: Callable[[], Any]) -> None:
+def test_keys_that_come_once_are_counted_and_those_that_fail_fail_as_before(moved: Callable[[], Any]) -> None:
     cache = measured(LocMemCache, "failing", {})
     cache.set("a", 1)
 
@@ -510,7 +510,11 @@ def test_keys_that_fail_on_the_way_fail_as_before(moved: Callable[[], Any]) -> N
         cache.get_many(None)
     with pytest.raises(TypeError):
         cache.get_many()
-    assert cache.get_many(keys=iter(["a"])) == {"a": 1}
+    with moved() as moves:
+        assert cache.get_many(iter(["a", "b"])) == {"a": 1}
+        assert cache.get_many(keys=iter(["a", "a", "b"])) == {"a": 1}
+    assert moves.of(cache_hits) == {("locmem", "tests"): 3}
+    assert moves.of(cache_misses) == {("locmem", "tests"): 2}
 
 
 class Native(LocMemCache):

@@ -18,7 +18,7 @@ from django.core.management.base import CommandError
 import observability
 from observability.catalogue import catalogue
 from observability.live import full_name
-from observability.metrics import errors
+from observability.metrics import errors, http_request_duration
 from observability.reference import lines, load_catalogue, page
 
 HOUSE = Path(observability.__file__).parent.parent
@@ -122,6 +122,13 @@ def test_it_shows_the_numbers_of_some() -> None:
     assert "another kind" in text
 
 
+def test_a_name_may_be_one_of_a_histograms_samples() -> None:
+    http_request_duration.at("GET", "of the command's test").observe(0.1)
+    text = shown("--values", full_name("http_request_duration_seconds_count"))
+    assert "_count{" in text
+    assert "_bucket{" not in text
+
+
 def test_a_metric_that_there_is_not_is_refused_with_one_that_there_is() -> None:
     with pytest.raises(CommandError, match=r"no metric 'errors_totl'\. Did you mean \w*errors_total\?"):
         shown("--values", "errors_totl")
@@ -153,6 +160,24 @@ def test_it_shows_what_other_processes_have_counted(tmp_path: Path) -> None:
     assert "PROMETHEUS_MULTIPROC_DIR is not set" in alone.stderr
 
 
+def test_it_waits_for_what_must_be_asked(tmp_path: Path) -> None:
+    """Longer than a scrape does, as there is no next one; no longer than a collector is waited for at all."""
+    (tmp_path / "shop.py").write_text(
+        "import time\nfrom observability import Pulled\n"
+        "stock = Pulled('stock_parts', 'Parts that are there.', group='Shop')\n"
+        "class Stock:\n    def collect(self):\n        time.sleep(0.5)\n        yield stock.family(12)\n"
+        "class Hung:\n    def collect(self):\n        time.sleep(60)\n        yield stock.family(12)\n"
+    )
+    for name, seconds, told in (("Stock", 50, "stock_parts 12.0"), ("Hung", 1, 'success{collector="hung"} 0.0')):
+        (tmp_path / "its_settings.py").write_text(
+            "from tests.observability.settings import *\n"
+            f"OBSERVABILITY_COLLECTORS = ['shop.{name}']\nOBSERVABILITY_COLLECT_TIMEOUT_SECONDS = {seconds}\n"
+        )
+        done = from_outside("--values", folder=tmp_path, DJANGO_SETTINGS_MODULE="its_settings")
+        assert done.returncode == 0, done.stderr
+        assert told in done.stdout
+
+
 def test_exit_codes_are_for_ci(tmp_path: Path) -> None:
     (tmp_path / "metrics.md").write_text(from_outside("--markdown", folder=tmp_path).stdout, encoding="utf-8")
     assert from_outside("--check", "metrics.md", folder=tmp_path).returncode == 0
@@ -182,17 +207,37 @@ def test_names_on_the_page_have_the_namespace(tmp_path: Path, name: str) -> None
     assert f"| `{name}_http_requests_total` |" in done.stdout
 
 
-def test_nobody_has_to_read_it_to_its_end(tmp_path: Path) -> None:
-    done = subprocess.run(
-        ["bash", "-o", "pipefail", "-c", f"{sys.executable} -m django metrics --markdown | head -1"],
+def in_a_shell(line: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """With ``metrics`` for the command."""
+    return subprocess.run(
+        ["bash", "-o", "pipefail", "-c", f'metrics() {{ {sys.executable} -m django metrics "$@"; }}; {line}'],
         cwd=HOUSE,
-        env={"PATH": os.environ["PATH"], "DJANGO_SETTINGS_MODULE": "tests.observability.settings"},
+        env={"PATH": os.environ["PATH"], "DJANGO_SETTINGS_MODULE": "tests.observability.settings", **environment},
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
+
+
+def test_nobody_has_to_read_it_to_its_end() -> None:
+    done = in_a_shell("metrics --markdown | head -1")
     assert (done.returncode, done.stdout, done.stderr) == (0, "# Metrics\n", "")
+
+
+@pytest.mark.parametrize(
+    ("line", "environment", "told"),
+    [
+        ("metrics --markdown > /dev/full", {}, "No space left on device"),
+        ("metrics --markdown >&-", {}, "it is closed"),
+        ("metrics --markdown", {"PYTHONIOENCODING": "ascii"}, "set PYTHONIOENCODING=utf-8"),
+    ],
+)
+def test_a_page_that_cannot_be_written_is_no_success(line: str, environment: dict[str, str], told: str) -> None:
+    done = in_a_shell(line, **environment)
+    assert done.returncode == 1, done.stdout
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_project_that_is_not_well_sees_its_metrics_all_the_same(tmp_path: Path) -> None:

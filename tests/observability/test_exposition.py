@@ -249,9 +249,10 @@ def test_a_family_that_cannot_be_written_is_left_out_counted_and_told_once(
     assert "of_others_bad" not in text
     assert "\nof_others 1.0\n" in text
     assert "\nof_others_after 1.0\n" in text
-    assert moves.of(metrics.errors) == {("exposition", "error"): 2}
-    assert [record.getMessage() for record in caplog.records] == ["A family of metrics cannot be written."]
-    assert caplog.records[0].metric == "of_others_bad"  # type: ignore[attr-defined]  # from ``extra``
+    assert moves.of(metrics.errors)["exposition", "error"] == 2
+    (record,) = [record for record in caplog.records if record.name == "observability.exposition"]
+    assert record.getMessage() == "A family of metrics cannot be written."
+    assert record.metric == "of_others_bad"  # type: ignore[attr-defined]  # from ``extra``
 
 
 @pytest.mark.parametrize("error", [RuntimeError("x"), MemoryError(), RecursionError(), KeyError("\ud800")])
@@ -268,7 +269,7 @@ def test_a_collector_that_fails_takes_nobody_with_it(
         text = get_metrics().decode()
     assert "of_others_half" not in text
     assert "\nof_others 1.0\n" in text
-    assert moves.of(metrics.errors) == {("collector", "error"): 1}
+    assert moves.of(metrics.errors)["collector", "error"] >= 1  # others have collectors, too
 
 
 @pytest.mark.parametrize("nonsense", [None, 5, ["text"], [None]])
@@ -292,7 +293,7 @@ def test_a_source_that_fails_leaves_the_others(
         text = get_metrics().decode()
     assert ("\nof_others 1.0\n" in text) == (source != "read_registered")
     assert ("# TYPE errors_total" in text) == (source != "read_counted")
-    assert moves.of(metrics.errors) == {("exposition", "error"): 1}
+    assert moves.of(metrics.errors)["exposition", "error"] == 1
 
 
 def test_of_two_families_with_one_name_the_first_stays(register: Callable[[Any], None]) -> None:
@@ -405,6 +406,17 @@ def test_a_file_that_changes_its_shape_is_read_anew(tmp_path: Path) -> None:
     file.unlink()
     assert value() == []
     assert not parser._layouts
+
+
+def test_another_series_of_a_name_as_long_is_not_taken_for_the_old_one(tmp_path: Path) -> None:
+    from observability.multiprocess.reading import Parser, read_folder
+
+    parser = Parser()
+    for letter in "xyx":
+        key = key_of("others", "others_total", {"a": letter})
+        (tmp_path / "counter_0.db").write_bytes(_file(_entry(key, 5.0)))
+        (sample,) = read_folder(tmp_path, parser).families["others"].samples
+        assert (sample.labels, sample.value) == ({"a": letter}, 5.0)
 
 
 def test_no_more_places_are_remembered_than_there_is_room_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

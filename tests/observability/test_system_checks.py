@@ -172,10 +172,10 @@ def test_e004_a_folder_that_is_another_users(monkeypatch: pytest.MonkeyPatch, tm
 
 def _in_a_process_without_rights(path: Path) -> bool:
     """Whether the check complains there."""
-    from observability.system_checks import _why_it_cannot_be_written
+    from observability.system_checks.folder import why_it_cannot_be_written
 
     if os.geteuid() != 0:
-        return bool(_why_it_cannot_be_written(path))
+        return bool(why_it_cannot_be_written(path))
     for parent in path.parents[:-2]:
         if str(parent).startswith("/tmp/") and parent.name != "locked":  # noqa: S108 - pytest's own folders
             parent.chmod(0o755)
@@ -183,7 +183,7 @@ def _in_a_process_without_rights(path: Path) -> bool:
     if child == 0:
         os.setegid(65_534)
         os.seteuid(65_534)
-        os._exit(0 if _why_it_cannot_be_written(path) else 1)
+        os._exit(0 if why_it_cannot_be_written(path) else 1)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
@@ -307,7 +307,7 @@ def test_w013_the_caches_of_django_prometheus(settings: Any) -> None:
 def test_w014_the_migrations_of_django_prometheus(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.PROMETHEUS_EXPORT_MIGRATIONS = True
     assert found() == []
-    monkeypatch.setattr("observability.system_checks.apps.is_installed", {"django_prometheus"}.__contains__)
+    monkeypatch.setattr("observability.system_checks.neighbours.apps.is_installed", {"django_prometheus"}.__contains__)
     assert found() == ["W014"]
 
 
@@ -318,6 +318,16 @@ def test_w015_a_page_for_nobody(settings: Any) -> None:
     assert found() == []
 
 
+def test_w016_a_folder_that_prometheus_client_has_used(tmp_path: Path) -> None:
+    (tmp_path / "slot-0.lock").touch()
+    (tmp_path / "counter_0.db").touch()
+    (tmp_path / "gauge_livesum_0.db").touch()
+    assert found() == []
+    (tmp_path / "gauge_livesum_4711.db").touch()
+    assert found() == ["W016"]
+    assert "gauge_livesum_4711.db" in told()
+
+
 def test_they_are_asked_by_manage_py_check(settings: Any) -> None:
     call_command("check", "--tag", "observability", "--fail-level", "WARNING")
     settings.OBSERVABILITY_NAMESPACE = "a-b"
@@ -326,8 +336,9 @@ def test_they_are_asked_by_manage_py_check(settings: Any) -> None:
 
 
 def test_every_id_has_a_test_here() -> None:
-    """And none is used twice in the code."""
-    code = (Path(observability.__file__).parent / "system_checks.py").read_text(encoding="utf-8")
+    folder = Path(observability.__file__).parent / "system_checks"
+    code = "".join(path.read_text(encoding="utf-8") for path in folder.glob("*.py"))
     ids = re.findall(r'id="observability\.([EIW][0-9]{3})"', code)
+    assert len(ids) > 15
     tests = Path(__file__).read_text(encoding="utf-8")
     assert [name for name in sorted(set(ids)) if f"test_{name.lower()}_" not in tests] == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from argparse import ArgumentParser
 from collections.abc import Iterable
@@ -15,12 +16,12 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from observability.catalogue import catalogue
+from observability.collectors import read_collected
+from observability.conf import conf
 from observability.exposition import render
 from observability.live import full_name
 from observability.reference import as_data, lines, load_catalogue, page
 from observability.storage import VARIABLE, storage
-
-_NOBODY_READS = (BrokenPipeError, ValueError)  # the pipe's end is gone, before or while it is written
 
 
 class Command(BaseCommand):
@@ -72,6 +73,7 @@ class Command(BaseCommand):
         )
 
     def _values(self, names: list[str]) -> None:
+        read_collected(conf.collect_timeout_seconds)  # a scrape waits less, since it is followed by others
         text = render("", names).body.decode()
         there_are = {*_names_in(text), *(full_name(metric.name) for metric in catalogue())}
         for name in names:
@@ -82,14 +84,24 @@ class Command(BaseCommand):
         self._write([text])
 
     def _write(self, texts: Iterable[str]) -> None:
-        with suppress(*_NOBODY_READS):
+        try:
             for text in texts:
                 self.stdout.write(text.removesuffix("\n"))
             self.stdout.flush()
+        except BrokenPipeError:
+            pass  # whoever reads has seen enough
+        except UnicodeEncodeError as error:
+            raise CommandError(
+                f"Standard output is {error.encoding}, which cannot write it all: set PYTHONIOENCODING=utf-8."
+            ) from None
+        except (OSError, ValueError, AttributeError) as error:  # full; closed; closed before Python began
+            reason = getattr(error, "strerror", None) or "it is closed"
+            raise CommandError(f"Standard output cannot be written: {reason}.") from None
 
 
 def _names_in(text: str) -> set[str]:
-    return {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE ")}
+    """Of the families and of their samples."""
+    return {line.split()[2] if line.startswith("#") else re.split("[{ ]", line)[0] for line in text.splitlines()}
 
 
 def _meant_by(name: str, there_are: Iterable[str]) -> str:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from typing import Any
 
 import psycopg
 import pytest
 from django.db import connections
 
+from observability.collected.connections import ConnectionsCollector, own_handles
 from observability.collectors import forget_collected
-from tests.observability.servers import AddDatabase, Postgresql, settled, value
+from observability.collectors.lines import Lines, own_connections
+from tests.observability.servers import LONG_SECONDS, AddDatabase, Postgresql, settled, value
+
+alone = ConnectionsCollector("other")
+"""None else that asks this database, and has a handle of it for a moment."""
 
 
 def active(alias: str = "other") -> float | None:
@@ -53,7 +59,7 @@ def test_a_role_that_may_see_no_statistics_counts_the_connections_of_others(
 
 def test_each_open_handle_of_an_sqlite_file_counts(settings: Any, add_database: AddDatabase, tmp_path: Any) -> None:
     alias = add_database(f"sqlite:///{tmp_path}/counted.sqlite3")
-    settings.OBSERVABILITY_DATABASES = (alias,)
+    settings.OBSERVABILITY_COLLECTORS = (f"{__name__}.alone",)
     assert active() == 0
     connections[alias].ensure_connection()
     assert active() == 1
@@ -63,6 +69,27 @@ def test_each_open_handle_of_an_sqlite_file_counts(settings: Any, add_database: 
     assert active() == 1
     families = settled()
     assert "db_connections_max" not in families
+
+
+def test_handles_of_collectors_do_not_count(settings: Any, add_database: AddDatabase, tmp_path: Any) -> None:
+    add_database(f"sqlite:///{tmp_path}/counted.sqlite3")
+    settings.OBSERVABILITY_COLLECTORS = (f"{__name__}.alone",)
+
+    def hold() -> None:
+        with own_connections(Lines(), 5):
+            connections["other"].ensure_connection()
+            is_held.set()
+            is_asked.wait(LONG_SECONDS)
+
+    is_held, is_asked = threading.Event(), threading.Event()
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert is_held.wait(LONG_SECONDS)
+    held = active()
+    is_asked.set()
+    thread.join()
+    assert (held, active()) == (0, 0)
+    assert not own_handles
 
 
 def test_a_database_in_memory_has_no_handles(settings: Any, add_database: AddDatabase) -> None:
@@ -85,7 +112,7 @@ def test_a_driver_that_is_missing_fails_alone(settings: Any, add_database: AddDa
     alias = add_database(f"sqlite:///{tmp_path}/good.sqlite3", "good")
     settings.OBSERVABILITY_DATABASES = (alias, "strange")
     families = settled()
-    assert value(families, "db_connections_active", alias="good") == 0
+    assert value(families, "metrics_collector_success", collector="connections_good") == 1
     assert value(families, "metrics_collector_success", collector="connections_strange") == 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import statistics
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,14 @@ from prometheus_client import generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
 from observability import collectors
-from observability.collectors import find_collector, forget_collected, read_collected, skipped_files, start_collecting
+from observability.collectors import (
+    PATIENCE_SECONDS,
+    find_collector,
+    forget_collected,
+    read_collected,
+    skipped_files,
+    start_collecting,
+)
 from observability.errors import CollectorSettingError
 from observability.metrics import errors
 from observability.registry import Page
@@ -23,6 +31,8 @@ from tests.observability.servers import LONG_SECONDS, by_name, our_threads, sett
 
 PAGE_SECONDS = 0.2
 """Ten times what a page may take while a collector hangs."""
+BUSY_SECONDS = 0.9
+"""What one page may take by chance on a busy machine; no collector that hangs in these tests is let go so soon."""
 
 
 def success(families: Any, collector: str = "rows") -> float | None:
@@ -40,10 +50,10 @@ def rows(settings: Any) -> Any:
 
 
 def quickly() -> dict[str, Any]:
-    """A page's reading; it takes no longer than it may."""
+    """A page's reading, which waits for no collector."""
     began = time.monotonic()
     families = read_collected()
-    assert time.monotonic() - began < PAGE_SECONDS
+    assert time.monotonic() - began < BUSY_SECONDS
     return by_name(families)
 
 
@@ -176,14 +186,27 @@ def test_a_late_answer_is_an_answer(rows: Any) -> None:
     assert (value(families, "test_rows"), success(families)) == (1, 1)
 
 
-def test_several_that_hang_are_waited_for_together(settings: Any) -> None:
-    settings.OBSERVABILITY_COLLECTORS = tuple(f"{HERE}.{name}" for name in ("Rows", "Patient"))
+def test_a_page_comes_in_time_whenever_it_finds_a_collector_hanging(rows: Any) -> None:
     Rows.flows.clear()
-    quickly()
-    began = time.monotonic()
-    for _ in range(20):
+    times = []
+    for _ in range(9):
+        forget_collected()
+        began = time.monotonic()
+        read_collected()
+        times.append(time.monotonic() - began)
+    assert Rows.runs == 9
+    assert statistics.median(times) < PAGE_SECONDS
+
+
+def test_several_that_hang_are_waited_for_together(settings: Any) -> None:
+    settings.OBSERVABILITY_COLLECTORS = (f"{HERE}.Rows", f"{HERE}.Patient")
+    Rows.flows.clear()
+    times = []
+    for _ in range(21):
+        began = time.monotonic()
         quickly()
-    assert time.monotonic() - began < PAGE_SECONDS * 2  # what was waited for once is not waited for again
+        times.append(time.monotonic() - began)
+    assert statistics.median(times) < PATIENCE_SECONDS  # what was waited for once is not waited for again
 
 
 def test_where_there_are_no_more_threads_the_page_is_made(rows: Any, monkeypatch: pytest.MonkeyPatch) -> None:

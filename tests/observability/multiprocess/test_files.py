@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import struct
+import threading
+import time
 from pathlib import Path
 from threading import RLock
 
@@ -101,6 +103,38 @@ def test_a_file_of_another_shape_is_told_and_begun_anew(tmp_path: Path, content:
     cells = opened(path)
     cells.view[cells.index_of(key(1))] += 1
     assert read_file(path) == [Entry(key(1), 1.0, 0.0)]
+
+
+def test_nobody_ever_sees_a_file_without_a_header(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Readers come at any time, also while a process starts, on a slow disk."""
+    seen, over = [], threading.Event()
+    reserve = os.posix_fallocate
+
+    def slowly(*arguments: int) -> None:
+        time.sleep(0.01)
+        reserve(*arguments)
+
+    monkeypatch.setattr(os, "posix_fallocate", slowly)
+
+    def look() -> None:
+        while not over.is_set():
+            for path in tmp_path.glob("*.db"):
+                try:
+                    read_file(path)
+                except FileNotFoundError:
+                    pass
+                except CorruptFileError as error:
+                    seen.append(str(error))
+
+    reader = threading.Thread(target=look)
+    reader.start()
+    for number in range(30):
+        opened(tmp_path / f"counter_{number}.db")
+        (tmp_path / f"counter_{number}.db").unlink()
+    over.set()
+    reader.join(30)
+    assert seen == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_that_was_only_made_has_no_numbers(tmp_path: Path) -> None:

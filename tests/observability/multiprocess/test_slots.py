@@ -97,11 +97,11 @@ metrics.http_requests.at('GET', 'a/', 200).inc()
 child = os.fork()
 if child == 0:
     metrics.http_requests.at('GET', 'a/', 200).inc()
-    print('child', storage.slot, flush=True)
+    os.write(1, f'child {storage.slot}\\n'.encode())  # whole, so that no other process's line comes into it
     time.sleep(60)
     os._exit(0)
 time.sleep(0.5)
-print('parent', storage.slot, child, flush=True)
+os.write(1, f'parent {storage.slot} {child}\\n'.encode())
 sys.stdin.readline()
 """
     process = start(code, tmp_path)
