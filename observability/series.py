@@ -68,7 +68,7 @@ class GaugeChild:
         cells = self._cells
         with cells.lock:
             view = cells.view
-            view[self._index] = value
+            view[self._index] = float(value)
             view[self._index + 1] = time()
 
     def value(self) -> float:
