@@ -37,7 +37,7 @@ def answer(status: int) -> SimpleNamespace:
 
 
 class HttpError(Exception):
-    status_code = 422
+    status_code = 404
 
 
 def test_a_request_is_told_by_what_it_gives_back(moved: Callable[[], Any]) -> None:
@@ -92,7 +92,7 @@ def test_a_request_that_raises_is_an_error_once_and_raises_the_same(moved: Calla
 
 @pytest.mark.parametrize(
     ("raised", "status"),
-    [(Http404, "404"), (PermissionDenied, "403"), (SuspiciousOperation, "400"), (HttpError, "422")],
+    [(Http404, "404"), (PermissionDenied, "403"), (SuspiciousOperation, "400"), (HttpError, "404")],
 )
 def test_what_is_answered_with_a_refusal_is_no_error(
     raised: type[Exception], status: str, moved: Callable[[], Any]
