@@ -14,6 +14,7 @@ from harvester.metrics import Mishap
 from observability.live import Counter, Family, Gauge, Histogram
 from observability.metrics import errors
 from observability.pulled import Pulled
+from observability.series import HistogramChild
 
 Parameters = ParamSpec("Parameters")
 Values: TypeAlias = dict[tuple[str, ...], float]
@@ -74,6 +75,18 @@ def collected() -> dict[str, Values]:
         for path in settings.OBSERVABILITY_COLLECTORS
         for family in import_string(path)().collect()
     }
+
+
+def forget(family: Family[Any]) -> None:
+    """As it was when the process began: no series, and no cell with a number in it for the next one of its name."""
+    for labels, child in family.series():
+        places = (*child._places, child._sum) if isinstance(child, HistogramChild) else (child._index,)
+        for place in places:
+            child._cells.view[place] = 0.0
+        for name, value in zip(family.metric.label_names, labels, strict=True):
+            family._seen[name].discard(value)
+    family._series.clear()
+    family._by_raw.clear()
 
 
 class Watch:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -17,6 +18,7 @@ from harvester.models import MAX_ATTEMPTS, Artifact, ArtifactStage, Score, Sourc
 from harvester.queries.counts import artifacts_waiting, discoveries_by_source
 from ratelimit import get_rate_limiter
 from ratelimit.identity.identities import address_identity
+from ratelimit.limiter import forget_rate_limiter
 from ratelimit.models import ApiKey
 from ratelimit.stores.memory import MemoryStore
 from tests.factories import artifact_row, make_artifact, make_artifacts, make_source, make_user
@@ -24,6 +26,14 @@ from tests.harvester.moving import moves, values_of
 
 pytestmark = pytest.mark.django_db
 HOUR = timedelta(hours=1)
+
+
+@pytest.fixture(autouse=True)
+def no_buckets() -> Iterator[None]:
+    """A limiter that has decided nothing, also for the tests that follow."""
+    forget_rate_limiter()
+    yield
+    forget_rate_limiter()
 
 
 @moves(metrics.discoveries)
@@ -75,16 +85,14 @@ def test_keys_are_counted_while_they_are_good() -> None:
 
 
 @moves(metrics.rate_limiter_buckets_active)
-def test_buckets_in_memory_are_counted(settings: Any) -> None:
-    settings.RATELIMIT_EXPECTED_PROCESSES = 3  # a limiter anew
+def test_buckets_in_memory_are_counted() -> None:
     for number in range(5):
         get_rate_limiter().check(address_identity(f"192.0.2.{number}"))
     assert values_of(metrics.rate_limiter_buckets_active) == {("memory",): 5}
 
 
-def test_a_walk_that_takes_too_long_says_nothing(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
+def test_a_walk_that_takes_too_long_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither 0 nor a part: no number."""
-    settings.RATELIMIT_EXPECTED_PROCESSES = 4
     limiter = get_rate_limiter()
     stats = limiter.stats()._replace(wanted="redis", backend="redis")
     monkeypatch.setattr(type(limiter), "stats", lambda _self: stats)

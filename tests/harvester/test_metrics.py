@@ -37,7 +37,7 @@ from harvester.sources.base import Item, Page
 from ratelimit import signals
 from tests.factories import make_artifact, make_identifier, make_run, make_source, make_user
 from tests.fakes import FakeWeb, rss, rss_item
-from tests.harvester.moving import Watch, declared, moves, proven, values_of
+from tests.harvester.moving import Watch, declared, forget, moves, proven, values_of
 
 URL = "https://a.example/rss"
 TWO = rss(rss_item("1"), rss_item("2"))
@@ -45,10 +45,9 @@ TWO = rss(rss_item("1"), rss_item("2"))
 
 @pytest.fixture(autouse=True)
 def no_source_is_known() -> None:
-    """Of the budget of names nothing is spent by the tests before."""
+    """Of the budget of names nothing is spent by the tests before, and nothing counted."""
     for family in (metrics.discoveries_fetched, metrics.discovery_fetch_duration):
-        for known in (family._by_raw, family._series, family._seen["source"]):
-            known.clear()
+        forget(family)
 
 
 @pytest.fixture
