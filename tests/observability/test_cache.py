@@ -33,7 +33,8 @@ from django.test import override_settings
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from observability.cache import _MISSING, install, instrument
+from observability.cache import install, instrument
+from observability.cache.methods import MISSING
 from observability.cache_types import cache_type_of
 from observability.metrics import cache_hits, cache_misses, cache_operation_duration
 from tests import services
@@ -213,7 +214,7 @@ def test_whatever_is_asked_it_gives_what_the_unmeasured_one_gives(
     for name, args, kwargs in sequence:
         told = outcome(pair.measured, name, args, kwargs)
         assert told == outcome(pair.plain, name, args, kwargs), (name, args, kwargs)
-        assert _MISSING not in told
+        assert MISSING not in told
     assert contents(pair.measured) == contents(pair.plain)
 
 

@@ -1,32 +1,19 @@
-"""Measures what is asked of the caches, by wrapping the methods of those that Django makes: what they give is the same.
-
-A class's methods are wrapped once, and each of its instances says where it is told, or that it is not. Wrapping an
-instance's bound methods instead would tie it into a cycle: under ASGI every request has caches of its own, and their
-sockets would stay open until the garbage collector comes by.
-"""
+"""A cache's methods, wrapped: what they are given and what they give is the same."""
 
 from __future__ import annotations
 
 import inspect
-import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from functools import cache as once
-from functools import lru_cache, wraps
-from threading import Lock
+from functools import wraps
 from time import perf_counter
-from typing import Any, NamedTuple, TypeAlias
-from weakref import WeakSet
+from typing import Any, TypeAlias
 
-from django.core.cache import caches
 from django.core.cache.backends.base import BaseCache
 
-from observability.cache_types import cache_type_of
-from observability.conf import conf
-from observability.metrics import CACHE_OPERATIONS, cache_hits, cache_misses, cache_operation_duration
-from observability.series import CounterChild, HistogramChild, tell
-
-logger = logging.getLogger(__name__)
+from observability.cache.telling import ATTRIBUTE
+from observability.metrics import CACHE_OPERATIONS
+from observability.series import tell
 
 Method: TypeAlias = Callable[..., Any]
 
@@ -34,125 +21,38 @@ _OPERATIONS = {name: name for name in CACHE_OPERATIONS if name not in ("get", "g
 """Method → operation, of those that tell of their duration only."""
 _MOVES = ("incr_version", "decr_version")
 """Made of a get, a set and a delete that nobody has asked for."""
-_ATTRIBUTE = "_observability"
 
 
-class _Missing:
+class Missing:
     """What a cache is to give back for a key that it does not have; the same one however it is copied or kept."""
 
-    def __copy__(self) -> _Missing:
+    def __copy__(self) -> Missing:
         return self
 
-    def __deepcopy__(self, _memo: object) -> _Missing:
+    def __deepcopy__(self, _memo: object) -> Missing:
         return self
 
     def __reduce__(self) -> str:
-        return "_MISSING"
+        return "MISSING"
 
 
-_MISSING: Any = _Missing()
+MISSING: Any = Missing()
 _busy: ContextVar[tuple[object, ...]] = ContextVar("observability_busy_caches", default=())
 """Where the caches tell that are at work now: what they ask of themselves meanwhile is not told. Awaits and
 ``sync_to_async`` keep it."""
 
 
-class _Children(NamedTuple):
-    durations: Mapping[str, HistogramChild]
-    hits: CounterChild
-    misses: CounterChild
-
-
-class _Teller:
-    """Where one cache tells what was asked of it. A pickled or deeply copied cache has none."""
-
-    __slots__ = ("alone", "durations", "get", "get_many", "hits", "misses")
-
-    def __init__(self, children: _Children) -> None:
-        self.durations, self.hits, self.misses = children
-        self.get = self.durations["get"]
-        self.get_many = self.durations["get_many"]
-        self.alone = (self,)
-
-    def __reduce__(self) -> tuple[Callable[[], None], tuple[()]]:
-        return _nobody, ()
-
-    def tell_many(self, asked: Any, found: Any) -> None:
-        """Hits and misses by key."""
-        try:
-            is_hit = [key in found for key in asked]
-        except Exception:  # noqa: BLE001 - keys may be any objects, and what was found is handed on all the same
-            return
-        hits = sum(is_hit)
-        self.hits.inc(hits)
-        self.misses.inc(len(is_hit) - hits)
-
-
-def _nobody() -> None: ...
-
-
-def install() -> None:
-    """Measure every cache made from now on, and those this thread has already. Again is the same as once."""
-    _wrap_making()
-    for alias in caches:
-        if hasattr(vars(caches)["_connections"], alias):  # to ask for it would make it
-            _measure(caches[alias], alias)
-
-
-def instrument(cache: BaseCache, name: str) -> None:
-    """Measure this cache under a name, which is to be one of few. Again is the same as once."""
-    kind = type(cache)
-    if getattr(cache, _ATTRIBUTE, None) is not None:
-        return
-    try:
-        with _lock:
-            if kind not in _wrapped:
-                _wrap_methods(kind)
-                _wrapped.add(kind)
-        setattr(cache, _ATTRIBUTE, _Teller(_children(name, cache_type_of(kind))))
-    except (AttributeError, TypeError) as error:
-        logger.warning("a cache is not measured", extra={"cache": name, "error": str(error)})
-
-
-_lock = Lock()
-_wrapped: WeakSet[type] = WeakSet()
-
-
-@once
-def _wrap_making() -> None:
-    make = caches.create_connection
-
-    @wraps(make)
-    def create_connection(alias: str) -> BaseCache:
-        cache = make(alias)
-        _measure(cache, alias)
-        return cache
-
-    caches.create_connection = create_connection  # type: ignore[method-assign]  # Django has no signal for it
-
-
-def _measure(cache: BaseCache, alias: str) -> None:
-    wanted = conf.caches
-    if wanted is None or alias in wanted:
-        instrument(cache, alias)
-
-
-@lru_cache(maxsize=256)
-def _children(name: str, kind: str) -> _Children:
-    durations = {operation: cache_operation_duration.at(name, operation) for operation in CACHE_OPERATIONS}
-    return _Children(durations, cache_hits.at(kind, name), cache_misses.at(kind, name))
-
-
-def _wrap_methods(kind: type) -> None:
+def wrap_methods(kind: type) -> None:
     """Of an async method only one of the class's own: BaseCache's call those that are wrapped."""
-    setattr(kind, _ATTRIBUTE, getattr(kind, _ATTRIBUTE, None))
+    setattr(kind, ATTRIBUTE, getattr(kind, ATTRIBUTE, None))
     for name in (*CACHE_OPERATIONS, "decr", *_MOVES):
         for method_name in (name, f"a{name}"):
             method = inspect.getattr_static(kind, method_name, None)
-            if _is_plain_method(method) and not hasattr(method, _ATTRIBUTE):
+            if _is_plain_method(method) and not hasattr(method, ATTRIBUTE):
                 is_async = inspect.iscoroutinefunction(method)
                 if is_async == (method_name != name) and method is not vars(BaseCache).get(f"a{name}"):
                     measured = wraps(method)(_wrapper(name, method, is_async=is_async))
-                    setattr(measured, _ATTRIBUTE, True)
+                    setattr(measured, ATTRIBUTE, True)
                     setattr(kind, method_name, measured)
 
 
@@ -202,15 +102,15 @@ def _get(method: Method, usual: Any, usual_version: Any) -> Method:
         started = perf_counter()
         try:
             if rest or more:
-                value = method(self, key, _MISSING, version, *rest, **more)
+                value = method(self, key, MISSING, version, *rest, **more)
             else:  # an empty list of arguments more would cost as much as a counter
-                value = method(self, key, _MISSING, version)
+                value = method(self, key, MISSING, version)
         except BaseException:
             teller.get.observe(perf_counter() - started)
             raise
         finally:
             _busy.reset(token)
-        if value is _MISSING:
+        if value is MISSING:
             tell(teller.get, teller.misses, perf_counter() - started)
             return default
         tell(teller.get, teller.hits, perf_counter() - started)
@@ -230,13 +130,13 @@ def _aget(method: Method, usual: Any, usual_version: Any) -> Method:
         _busy.set((*busy, teller))
         started = perf_counter()
         try:
-            value = await method(self, key, _MISSING, version, *rest, **more)
+            value = await method(self, key, MISSING, version, *rest, **more)
         except BaseException:
             teller.get.observe(perf_counter() - started)
             raise
         finally:
             _busy.set(busy)  # one that is given up may be closed in another context, where a token is worth nothing
-        if value is _MISSING:
+        if value is MISSING:
             tell(teller.get, teller.misses, perf_counter() - started)
             return default
         tell(teller.get, teller.hits, perf_counter() - started)

@@ -1,0 +1,70 @@
+"""Measures what is asked of the caches, by wrapping the methods of those that Django makes: what they give is the same.
+
+A class's methods are wrapped once, and each of its instances says where it is told, or that it is not. Wrapping an
+instance's bound methods instead would tie it into a cycle: under ASGI every request has caches of its own, and their
+sockets would stay open until the garbage collector comes by.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import cache as once
+from functools import wraps
+from threading import Lock
+from weakref import WeakSet
+
+from django.core.cache import caches
+from django.core.cache.backends.base import BaseCache
+
+from observability.cache.methods import wrap_methods
+from observability.cache.telling import ATTRIBUTE, Teller, children_of
+from observability.cache_types import cache_type_of
+from observability.conf import conf
+
+logger = logging.getLogger(__name__)
+
+
+def install() -> None:
+    """Measure every cache made from now on, and those this thread has already. Again is the same as once."""
+    _wrap_making()
+    for alias in caches:
+        if hasattr(vars(caches)["_connections"], alias):  # to ask for it would make it
+            _measure(caches[alias], alias)
+
+
+def instrument(cache: BaseCache, name: str) -> None:
+    """Measure this cache under a name, which is to be one of few. Again is the same as once."""
+    kind = type(cache)
+    if getattr(cache, ATTRIBUTE, None) is not None:
+        return
+    try:
+        with _lock:
+            if kind not in _wrapped:
+                wrap_methods(kind)
+                _wrapped.add(kind)
+        setattr(cache, ATTRIBUTE, Teller(children_of(name, cache_type_of(kind))))
+    except (AttributeError, TypeError) as error:
+        logger.warning("a cache is not measured", extra={"cache": name, "error": str(error)})
+
+
+_lock = Lock()
+_wrapped: WeakSet[type] = WeakSet()
+
+
+@once
+def _wrap_making() -> None:
+    make = caches.create_connection
+
+    @wraps(make)
+    def create_connection(alias: str) -> BaseCache:
+        cache = make(alias)
+        _measure(cache, alias)
+        return cache
+
+    caches.create_connection = create_connection  # type: ignore[method-assign]  # Django has no signal for it
+
+
+def _measure(cache: BaseCache, alias: str) -> None:
+    wanted = conf.caches
+    if wanted is None or alias in wanted:
+        instrument(cache, alias)
