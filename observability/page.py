@@ -48,7 +48,7 @@ _PLAIN_TYPES: Mapping[str, str] = {
     "counter": "counter", "gauge": "gauge", "histogram": "histogram", "summary": "summary", "unknown": "untyped",
 }  # fmt: skip
 _SPECIAL_SUFFIXES = ("_created", "_gsum", "_gcount")
-_METRIC_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*\Z")
+_METRIC_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*\Z")  # a colon is written as the format says
 _LABEL_NAME = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*\Z")
 
 _heads: dict[tuple[Any, ...], str] = {}

@@ -78,6 +78,8 @@ def test_every_family_is_written_as_prometheus_client_writes_it(family: Family, 
     "family",
     [
         CounterMetricFamily("c", "With a time of its making.", value=1, created=123.4),
+        CounterMetricFamily("a:b", "Of a recording rule, with a colon.", value=1),
+        GaugeMetricFamily("a:b", "Of a recording rule, with a colon.", value=1),
         CounterMetricFamily("c", "With an exemplar.", value=1, exemplar=Exemplar({"trace": "x"}, 1.0)),
         GaugeMetricFamily("g_bytes", "With a unit.", value=1, unit="bytes"),
         HistogramMetricFamily("h", "Spread.", buckets=[("0.1", 1), ("+Inf", 2)], sum_value=3),
