@@ -31,6 +31,7 @@ class ForeignValue:
         **_: Any,
     ) -> None:
         self._file = f"{typ}_{multiprocess_mode}" if typ == "gauge" else typ
+        self._is_dated = typ == "gauge"
         self._key = key_of(metric_name, name, dict(zip(labelnames, labelvalues, strict=True)), help_text)
         self.find()
         _values.append(self)
@@ -39,15 +40,16 @@ class ForeignValue:
         self._cells, (self._index,) = storage.place(self._file, (self._key,))
 
     def inc(self, amount: float) -> None:
-        cells = self._cells
-        with cells.lock:
-            cells.view[self._index] += amount
+        with self._cells.lock:
+            view = self._cells.view
+            view[self._index] += amount
+            if self._is_dated:
+                view[self._index + 1] = time()
 
     def set(self, value: float, timestamp: float | None = None) -> None:
-        cells = self._cells
-        with cells.lock:
-            view = cells.view
-            view[self._index] = value
+        with self._cells.lock:
+            view = self._cells.view
+            view[self._index] = float(value)
             view[self._index + 1] = timestamp or time()
 
     def get(self) -> float:

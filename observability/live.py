@@ -6,16 +6,17 @@ it, its labels brought into their domains, at the first use only. What it return
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from itertools import product
 from typing import Any, Generic, TypeVar
 
 from observability.catalogue import MOST_LABEL_SETS, Budget, Closed, Kind, Label, Metric, Mode, declare
-from observability.cells import parse_key
+from observability.cells import Cells, parse_key
 from observability.conf import conf
 from observability.errors import CardinalityError, LabelCountError
 from observability.series import CounterChild, GaugeChild, HistogramChild
-from observability.storage import Storage, file_name, storage
+from observability.storage import file_name, storage
 
 _MOST_SPELLINGS = 4
 """How many raw spellings of one series are remembered on average; the rest is brought into shape each time."""
@@ -74,8 +75,7 @@ class Family(Generic[Child]):
         budgets = [label.name for label in self.metric.labels if isinstance(label.domain, Budget)]
         if not (budgets and storage.is_shared):
             return
-        base = self.name.removesuffix("_total")
-        for labels in earlier_labels(storage, file_name(self.metric), base):
+        for labels in _earlier.labels(file_name(self.metric), self.name.removesuffix("_total")):
             for name in budgets:
                 if name in labels:
                     self._seen[name].add(labels[name])
@@ -211,12 +211,31 @@ class Histogram(Family[HistogramChild]):
         self.at().observe(amount)
 
 
-def earlier_labels(kept: Storage, file: str, family: str) -> Iterator[dict[str, str]]:
-    """The labels of every number that ``kept`` has of a family, whoever wrote it."""
-    start = f'["{family}", '.encode()
-    for entry in kept.cells(file).entries():
-        if entry.key.startswith(start):
-            yield parse_key(entry.key)[2]
+class _Earlier:
+    """What the files had when they were opened: the labels of each family, found for all families in one go."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, tuple[Cells, dict[str, list[dict[str, str]]]]] = {}
+
+    def labels(self, file: str, family: str) -> Sequence[dict[str, str]]:
+        try:
+            cells = storage.cells(file)
+        except OSError:
+            return ()
+        if file not in self._found or self._found[file][0] is not cells:
+            self._found[file] = cells, self._of_each_family(cells)
+        return self._found[file][1].get(family, ())
+
+    def _of_each_family(self, cells: Cells) -> dict[str, list[dict[str, str]]]:
+        found: dict[str, list[dict[str, str]]] = defaultdict(list)
+        for entry in cells.entries():
+            if b'_bucket", {' not in entry.key:  # a histogram's sum says the same
+                family, _, labels, _ = parse_key(entry.key)
+                found[family].append(labels)
+        return found
+
+
+_earlier = _Earlier()
 
 
 def _last_resort(label: Label, value: str) -> str:

@@ -16,7 +16,7 @@ from observability.catalogue import Kind, Metric, catalogue
 from observability.live import full_name
 from observability.metrics import errors
 from observability.multiprocess.reading import File, Parser, Reading, merge, read_folder
-from observability.storage import storage
+from observability.storage import file_name, storage
 
 logger = logging.getLogger(__name__)
 
@@ -28,8 +28,9 @@ _DEFAULTS = (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR)
 def read_counted() -> Reading:
     """What all processes that share the folder have counted, this one among them; or this one alone."""
     if storage.folder is not None:
-        return read_folder(storage.folder, _parser)
-    return Reading(merge((File(name, entries) for name, entries in storage.own()), _parser), 0)
+        storage.recover()
+        return read_folder(storage.folder, _parser, _kinds())
+    return Reading(merge((File(name, entries) for name, entries in storage.own()), _parser, _kinds()), 0)
 
 
 def read_registered() -> Iterator[Family]:
@@ -84,6 +85,10 @@ class Page:
 def _registered() -> list[Collector]:
     with REGISTRY._lock:  # noqa: SLF001 - there is no other way to leave the collectors of one process out
         return list(REGISTRY._collector_to_names)  # noqa: SLF001 - as above
+
+
+def _kinds() -> dict[str, str]:
+    return {_base_name(metric): file_name(metric) for metric in catalogue() if not metric.pulled}
 
 
 def _base_name(metric: Metric) -> str:

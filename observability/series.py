@@ -1,4 +1,7 @@
-"""One series: where its numbers are, and how they are counted on. Of all this app does, this is done most often."""
+"""One series: where its numbers are, and how they are counted on. Of all this app does, this is done most often.
+
+All cells of a process have one lock. Where a number is kept is looked up under it, since that may change (``storage``).
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from time import time
 
 from prometheus_client.utils import floatToGoString
 
-from observability.catalogue import Metric
+from observability.catalogue import Metric, Mode
 from observability.cells import key_of
 from observability.errors import UnusableAmountError
 from observability.storage import file_name, storage
@@ -32,9 +35,8 @@ class CounterChild:
         """Count ``amount`` more. Raises UnusableAmountError below 0, and for what is no finite number."""
         if not 0 <= amount < inf:
             raise UnusableAmountError(self._metric.name, amount)
-        cells = self._cells
-        with cells.lock:
-            cells.view[self._index] += amount
+        with self._cells.lock:
+            self._cells.view[self._index] += amount
 
     def value(self) -> float:
         """As this process has counted it."""
@@ -44,10 +46,11 @@ class CounterChild:
 class GaugeChild:
     """One series of a gauge. What is no number is kept all the same: Prometheus shows NaN."""
 
-    __slots__ = ("_cells", "_index", "_metric")
+    __slots__ = ("_cells", "_index", "_is_dated", "_metric")
 
     def __init__(self, metric: Metric, name: str, labels: dict[str, str]) -> None:
         self._metric = metric
+        self._is_dated = metric.mode not in (Mode.SUM, Mode.LIVE_SUM)  # of the others, one process's value is chosen
         self.find(name, labels)
 
     def find(self, name: str, labels: dict[str, str]) -> None:
@@ -55,19 +58,18 @@ class GaugeChild:
         self._cells, (self._index,) = storage.place(file_name(self._metric), (key_of(name, name, labels),))
 
     def inc(self, amount: float = 1.0) -> None:
-        cells = self._cells
-        with cells.lock:
-            cells.view[self._index] += amount
+        with self._cells.lock:
+            view = self._cells.view
+            view[self._index] += amount
+            if self._is_dated:
+                view[self._index + 1] = time()
 
     def dec(self, amount: float = 1.0) -> None:
-        cells = self._cells
-        with cells.lock:
-            cells.view[self._index] -= amount
+        self.inc(-amount)
 
     def set(self, value: float) -> None:
-        cells = self._cells
-        with cells.lock:
-            view = cells.view
+        with self._cells.lock:
+            view = self._cells.view
             view[self._index] = float(value)
             view[self._index + 1] = time()
 
@@ -100,11 +102,9 @@ class HistogramChild:
         """Count one ``amount``; one that is no finite number is left out, since it would spoil the sum for good."""
         if not -inf < amount < inf:
             return
-        cells = self._cells
-        place = self._places[bisect_left(self._bounds, amount)]
-        with cells.lock:
-            view = cells.view
-            view[place] += 1.0
+        with self._cells.lock:
+            view = self._cells.view
+            view[self._places[bisect_left(self._bounds, amount)]] += 1.0
             view[self._sum] += amount
 
     def count(self) -> float:
@@ -128,9 +128,8 @@ class Record:
     def tell(self, *amounts: float) -> None:
         """Count one, and one amount, a finite number, in each histogram."""
         counter = self._counter
-        cells = counter._cells
-        with cells.lock:
-            cells.view[counter._index] += 1.0
+        with counter._cells.lock:
+            counter._cells.view[counter._index] += 1.0
             for histogram, amount in zip(self._histograms, amounts, strict=True):
                 view = histogram._cells.view
                 view[histogram._places[bisect_left(histogram._bounds, amount)]] += 1.0
@@ -140,12 +139,10 @@ class Record:
 def tell(duration: HistogramChild, outcome: CounterChild, seconds: float) -> None:
     """``duration.observe(seconds)`` and ``outcome.inc()`` in one go, for what happens many times in a request.
 
-    Every number of a process is under the same lock. ``seconds`` is a difference of a clock, so it is finite.
+    ``seconds`` is a difference of a clock, so it is finite.
     """
-    cells, counted = duration._cells, outcome._cells
-    place = duration._places[bisect_left(duration._bounds, seconds)]
-    with cells.lock:
-        view = cells.view
-        view[place] += 1.0
+    with duration._cells.lock:
+        view = duration._cells.view
+        view[duration._places[bisect_left(duration._bounds, seconds)]] += 1.0
         view[duration._sum] += seconds
-        counted.view[outcome._index] += 1.0
+        outcome._cells.view[outcome._index] += 1.0

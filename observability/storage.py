@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from threading import RLock
+from time import monotonic
 
 from observability.catalogue import Kind, Metric
 from observability.cells import Cells, Entry, MemoryCells
@@ -20,12 +21,14 @@ from observability.multiprocess.slots import Slot, take_slot
 logger = logging.getLogger(__name__)
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+RETRY_SECONDS = 5.0
+"""Between two tries to have a file that could not be had."""
 
 
 class Storage:
     """Cells by file name: ``counter``, ``histogram``, ``gauge_livesum`` and so on.
 
-    Where the folder cannot be used the numbers stay in memory: the log says so once, and nothing else fails.
+    Where the folder cannot be used, the numbers stay in memory until it can: the log says so once, and nothing fails.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -33,7 +36,9 @@ class Storage:
         self.lock = RLock()
         self._slot: Slot | None = None
         self._cells: dict[str, Cells] = {}
-        self._in_need = MemoryCells(self.lock)
+        self._in_need: dict[str, MemoryCells] = {}
+        self._next_try = 0.0
+        self._former: list[object] = []
         self._finders: list[Callable[[], object]] = []
         self._has_complained = False
 
@@ -48,6 +53,7 @@ class Storage:
         return self.folder is not None
 
     def cells(self, name: str) -> Cells:
+        """Those of one file. Raises OSError where it cannot be had."""
         with self.lock:
             found = self._cells.get(name)
             if found is None:
@@ -55,13 +61,33 @@ class Storage:
             return found
 
     def place(self, name: str, keys: Sequence[bytes]) -> tuple[Cells, tuple[int, ...]]:
-        """Where the numbers of these keys are kept, all in the same cells."""
-        cells = self.cells(name)
-        try:
-            return cells, tuple(map(cells.index_of, keys))
-        except OSError as error:
-            self._complain(error)
-            return self._in_need, tuple(map(self._in_need.index_of, keys))
+        """Where the numbers of these keys are kept, all in the same cells: in memory while the file cannot be had."""
+        with self.lock:
+            if self._in_need:
+                self.recover()
+            if name not in self._in_need or monotonic() >= self._next_try:
+                try:
+                    cells = self.cells(name)
+                    return cells, tuple(map(cells.index_of, keys))
+                except OSError as error:
+                    self._complain(error)
+            need = self._in_need.setdefault(name, MemoryCells(self.lock))
+            return need, tuple(map(need.index_of, keys))
+
+    def recover(self) -> None:
+        """Take what was counted in need into the files, if they can be had again. Mostly there is nothing to do."""
+        if not self._in_need or monotonic() < self._next_try:
+            return
+        with self.lock:
+            self._next_try = monotonic() + RETRY_SECONDS
+            try:
+                has_moved = [self._take_in(name, need) for name, need in list(self._in_need.items())]
+            except OSError:
+                return
+            if any(has_moved):
+                self._has_complained = False
+                logger.info("metrics of this process are shared again", extra={"folder": str(self.folder)})
+                self._find_again()
 
     def own(self) -> Iterator[tuple[str, list[Entry]]]:
         """The numbers of this process alone, by file name."""
@@ -71,40 +97,52 @@ class Storage:
             yield name, list(cells.entries())
 
     def on_renewed(self, find_again: Callable[[], object]) -> None:
-        """Have ``find_again`` called in every forked child, to ask for its cells anew."""
+        """Have ``find_again`` called in every forked child, and after a need, to ask for its cells anew."""
         self._finders.append(find_again)
 
     def renew(self) -> None:
         """In a forked child: another lock, another slot, other cells."""
         self.lock = RLock()
-        self._in_need.lock = self.lock
         for cells in self._cells.values():
             cells.lock = self.lock
         if self._slot is not None:
             self._slot.leave()
             self._slot = None
         if self.folder is not None:
-            self._cells = {}
+            self._former += [self._cells, self._in_need]  # see FileCells: what is mapped stays mapped
+            self._cells, self._in_need, self._next_try = {}, {}, 0.0
+        self._find_again()
+
+    def _find_again(self) -> None:
         for find_again in self._finders:
             find_again()
+
+    def _take_in(self, name: str, need: MemoryCells) -> bool:
+        """Whoever has found its cells before may count in ``need`` once more: that comes along the next time."""
+        cells, has_moved = self.cells(name), False
+        for key, value, set_at in list(need.entries()):
+            place, left = cells.index_of(key), need.index_of(key)
+            if value or set_at:
+                has_moved = True
+                cells.view[place] = value if set_at else cells.view[place] + value
+                cells.view[place + 1] = set_at
+                need.view[left] = need.view[left + 1] = 0.0
+        return has_moved
 
     def _open(self, name: str) -> Cells:
         if self.folder is None:
             return MemoryCells(self.lock)
-        try:
-            if self._slot is None:
-                self._slot = take_slot(self.folder)
-                _forget_living(self._slot)
-            return FileCells(self.folder / f"{name}_{self._slot.number}.db", self.lock)
-        except OSError as error:
-            self._complain(error)
-            return MemoryCells(self.lock)
+        if self._slot is None:
+            self._slot = take_slot(self.folder)
+            _forget_living(self._slot)
+        return FileCells(self.folder / f"{name}_{self._slot.number}.db", self.lock)
 
     def _complain(self, error: OSError) -> None:
+        self._next_try = monotonic() + RETRY_SECONDS
         if not self._has_complained:
             self._has_complained = True
             logger.error(
-                "metrics of this process are seen by nobody: %s cannot be written",
+                "metrics of this process are seen by nobody for now: %s cannot be written",
                 VARIABLE,
                 extra={"folder": str(self.folder), "error": error.strerror or type(error).__name__},
             )
@@ -123,7 +161,7 @@ def _forget_living(slot: Slot) -> None:
 
 def _folder_of_environment() -> Path | None:
     written = os.environ.get(VARIABLE, "").strip()
-    return Path(written) if written else None
+    return Path(written).absolute() if written else None  # a daemon goes elsewhere
 
 
 storage = Storage(_folder_of_environment())

@@ -6,6 +6,7 @@ bytes, the value and the time of its setting, both native doubles. A new entry i
 
 from __future__ import annotations
 
+import errno
 import logging
 import mmap
 import os
@@ -14,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from observability.cells import Entry, Lock
+from observability.cells import Entry, Lock, parse_key
 from observability.errors import CorruptFileError
 
 logger = logging.getLogger(__name__)
@@ -41,6 +42,9 @@ class FileCells:
         self._path = path
         self._places: dict[bytes, int] = {}
         self._used = _HEADER
+        self._size = 0
+        self._appending = 0
+        self._file: tuple[int, int] | None = None
         self._maps: list[mmap.mmap] = []
         if not path.exists():
             _make(path)
@@ -52,7 +56,7 @@ class FileCells:
         with self.lock:
             place = self._places.get(key)
             if place is None:
-                place = self._places[key] = self._append(key)
+                place = self._places.setdefault(key, self._append(key))
             return place
 
     def entries(self) -> Iterator[Entry]:
@@ -64,36 +68,50 @@ class FileCells:
         """Opened by its name each time: whoever closes all files of a process, as daemons do, ends no mapping."""
         file_descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
         try:
-            size = max(size, os.fstat(file_descriptor).st_size)
+            status = os.fstat(file_descriptor)
+            if self._file not in (None, (status.st_dev, status.st_ino)):
+                raise FileNotFoundError(errno.ENOENT, "another file has taken its name", str(self._path))
+            self._file = status.st_dev, status.st_ino
+            size = max(size, status.st_size + -status.st_size % _FIRST_SIZE)
             # Blocks are reserved here, where a full disk is an error: a write to a page without one would be SIGBUS.
             os.posix_fallocate(file_descriptor, 0, size)
             # Kept for good: at its end each would close a number of a file that may have become another file's.
             self._maps.append(mmap.mmap(file_descriptor, size))
         finally:
             os.close(file_descriptor)
-        self._map_of_file = self._maps[-1]
+        self._map_of_file, self._size = self._maps[-1], size
         self.view = memoryview(self._map_of_file).cast("d")
 
     def _take_over(self) -> None:
-        raw = bytes(self._map_of_file[: _LENGTH.unpack_from(self._map_of_file)[0] or _HEADER])
+        used = _LENGTH.unpack_from(self._map_of_file)[0] or _HEADER
         try:
-            for entry, place in _read(self._path.name, raw):
+            _check_used(self._path.name, used, self._size)
+            for entry, place in _read(self._path.name, bytes(self._map_of_file[:used])):
+                parse_key(entry.key)
                 self._places[entry.key] = place // _DOUBLE
-            self._used = max(len(raw), _HEADER)
-        except CorruptFileError as error:
-            logger.warning("metrics file begun anew", extra={"file": error.name, "problem": error.problem})
+            self._used = used
+        except Exception as error:  # noqa: BLE001 - it may hold anything: brackets without end, numbers without end
+            logger.warning("metrics file begun anew", extra={"file": self._path.name, "problem": str(error)})
             self._places.clear()
             self._used = _HEADER
         self._tell_used()
 
     def _append(self, key: bytes) -> int:
+        """A signal's handler may come in at any call, and append too; so there is none between look and reservation."""
         entry = _packed(key)
-        while self._used + len(entry) > len(self._map_of_file):
-            self._map(2 * len(self._map_of_file))
-        self._map_of_file[self._used : self._used + len(entry)] = entry
-        self._used += len(entry)
-        self._tell_used()
-        return (self._used - _NUMBERS.size) // _DOUBLE
+        length = len(entry)
+        self._appending += 1
+        try:
+            while self._used + length > self._size:
+                self._map(2 * self._size)
+            start = self._used
+            self._used = start + length
+            self._map_of_file[start : start + length] = entry
+        finally:
+            self._appending -= 1
+        if not self._appending:
+            self._tell_used()
+        return (start + length - _NUMBERS.size) // _DOUBLE
 
     def _tell_used(self) -> None:
         self._map_of_file[: _LENGTH.size] = _LENGTH.pack(self._used)
@@ -121,6 +139,11 @@ class Layout:
         if parts[::4] != self._lengths or parts[1::4] != self._keys:
             return None
         return list(zip(self._keys, parts[2::4], parts[3::4], strict=True))
+
+
+def _check_used(name: str, used: int, size: int) -> None:
+    if not _HEADER <= used <= size:
+        raise CorruptFileError(name, f"it tells of {used} bytes and has {size}")
 
 
 def _make(path: Path) -> None:

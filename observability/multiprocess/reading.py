@@ -6,7 +6,9 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple, TypeAlias
+from time import time
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from prometheus_client.core import Metric as Family
 from prometheus_client.samples import Sample
@@ -22,10 +24,11 @@ Labels: TypeAlias = tuple[tuple[str, str], ...]
 
 
 class File(NamedTuple):
-    """What is in one file: its kind (``counter``, ``gauge_livesum``) and its numbers."""
+    """What is in one file: its kind (``counter``, ``gauge_livesum``), its numbers, and whose they are."""
 
     kind: str
     entries: Sequence[Number]
+    slot: str = "0"
 
 
 class Part(NamedTuple):
@@ -46,7 +49,10 @@ class Parser:
     """In all files together: as laid out in memory, some 30 MB."""
 
     def __init__(self) -> None:
+        self.aliases: dict[bytes, bytes] = {}
+        """Keys of a series that has another key already, with another help text."""
         self._parsed: dict[bytes, Part] = {}
+        self._first: dict[tuple[Any, ...], bytes] = {}
         self._layouts: dict[str, Layout] = {}
 
     def parse(self, key: bytes) -> Part:
@@ -59,8 +65,12 @@ class Parser:
             pairs = tuple((str(name), str(value)) for name, value in labels.items())
             part = Part(family, sample, pairs, help_text, bound)
             if len(self._parsed) >= self.MOST:
-                self._parsed.clear()
+                for memory in (self._parsed, self._first, self.aliases):
+                    memory.clear()
             self._parsed[key] = part
+            first = self._first.setdefault((family, sample, pairs, bound), key)
+            if first != key:
+                self.aliases[key] = first
         return part
 
     def numbers(self, path: Path) -> Sequence[Number]:
@@ -92,8 +102,11 @@ class Reading(NamedTuple):
     skipped_files: int
 
 
-def read_folder(folder: Path, parser: Parser) -> Reading:
-    """All that all processes have counted. A file that cannot be read is skipped, and counted; nothing is raised."""
+def read_folder(folder: Path, parser: Parser, kinds: Mapping[str, str] = MappingProxyType({})) -> Reading:
+    """All that all processes have counted; ``kinds`` is as in ``merge``.
+
+    A file that cannot be read is skipped, and counted; nothing is raised.
+    """
     living, files, skipped = living_slots(folder), [], 0
     paths = sorted(folder.glob("*.db"))
     for path in paths:
@@ -103,14 +116,14 @@ def read_folder(folder: Path, parser: Parser) -> Reading:
         if kind.startswith("gauge_live") and int(slot) not in living:
             continue
         try:
-            files.append(File(_known(kind), parser.numbers(path)))
+            files.append(File(_known(kind), parser.numbers(path), slot))
         except FileNotFoundError:
             continue  # taken away meanwhile: its slot has another owner
         except Exception as error:  # noqa: BLE001 - it may hold anything: brackets without end, numbers without end
             skipped += 1
             logger.debug("metrics file skipped", extra={"file": path.name, "problem": str(error)})
     parser.forget_all_but({path.name for path in paths})
-    return Reading(merge(files, parser), skipped)
+    return Reading(merge(files, parser, kinds), skipped)
 
 
 def _known(kind: str) -> str:
@@ -119,27 +132,47 @@ def _known(kind: str) -> str:
     return kind
 
 
-def merge(files: Iterable[File], parser: Parser) -> dict[str, Family]:
-    """Numbers of the same key become one, as their kind says; buckets become cumulative."""
-    by_kind: dict[str, list[Sequence[Number]]] = defaultdict(list)
+def merge(files: Iterable[File], parser: Parser, kinds: Mapping[str, str] = MappingProxyType({})) -> dict[str, Family]:
+    """Numbers of the same series become one, as their kind says; buckets become cumulative.
+
+    ``kinds`` is family → kind, of those that are known: what files of another kind say of them was said by an older
+    version of the project. Of other families the first kind counts.
+    """
+    by_kind: dict[str, list[File]] = defaultdict(list)
     for file in files:
-        by_kind[file.kind].append(file.entries)
+        by_kind[file.kind].append(file)
     families: dict[str, Family] = {}
-    for kind, all_entries in by_kind.items():
-        typ = kind.partition("_")[0]
-        shape = _histograms if typ == "histogram" else _plain
-        for part, samples in shape(_merged(kind, all_entries), parser):
+    of_kind = dict(kinds)
+    for kind, alike in sorted(by_kind.items()):
+        for part, samples in _shaped(kind, alike, parser):
+            if of_kind.setdefault(part.family, kind) != kind:
+                continue
             family = families.get(part.family)
             if family is None:
-                family = families[part.family] = Family(part.family, part.help, typ)
+                family = families[part.family] = Family(part.family, part.help, kind.partition("_")[0])
             family.samples += samples
     return families
+
+
+def _shaped(kind: str, files: Sequence[File], parser: Parser) -> Iterator[tuple[Part, list[Sample]]]:
+    if kind in ("gauge_all", "gauge_liveall"):  # prometheus_client's default: nothing is made one
+        for file in files:
+            yield from _plain({key: value for key, value, _ in file.entries}, parser, (("pid", file.slot),))
+        return
+    numbers = _merged(kind, [_known_by_first(file.entries, parser.aliases) for file in files])
+    yield from _histograms(numbers, parser) if kind == "histogram" else _plain(numbers, parser)
+
+
+def _known_by_first(entries: Sequence[Number], aliases: Mapping[bytes, bytes]) -> Sequence[Number]:
+    if not aliases:
+        return entries
+    return [(aliases.get(key, key), value, set_at) for key, value, set_at in entries]
 
 
 def _merged(kind: str, all_entries: Sequence[Sequence[Number]]) -> Mapping[bytes, float]:
     mode = kind.partition("_")[2].removeprefix("live")
     if mode in _CHOICES:
-        return _chosen(all_entries, _CHOICES[mode])
+        return _chosen(all_entries, _CHOICES[mode], latest=time() + _CLOCKS_APART_SECONDS)
     totals: dict[bytes, float] = {}
     for entries in all_entries:
         for key, value, _ in entries:
@@ -147,6 +180,8 @@ def _merged(kind: str, all_entries: Sequence[Sequence[Number]]) -> Mapping[bytes
     return totals
 
 
+_CLOCKS_APART_SECONDS = 60.0
+"""What was set later than that was set before a clock was put right."""
 _TYPES = ("counter", "gauge", "histogram", "summary")
 _VALUE: Final = 1
 _SET_AT: Final = 2
@@ -158,22 +193,22 @@ _CHOICES: Mapping[str, Callable[[Number, Number], bool]] = {
 
 
 def _chosen(
-    all_entries: Sequence[Sequence[Number]], is_better: Callable[[Number, Number], bool]
+    all_entries: Sequence[Sequence[Number]], is_better: Callable[[Number, Number], bool], latest: float
 ) -> Mapping[bytes, float]:
     """Of those processes that have set it: a series that was only made says nothing yet."""
     best: dict[bytes, Number] = {}
     for entries in all_entries:
-        for entry in entries:
-            key, value, set_at = entry
+        for key, value, set_at in entries:
+            entry = (key, value, set_at if set_at <= latest else 0.0)
             if (set_at or value) and (key not in best or is_better(entry, best[key])):
                 best[key] = entry
     return {key: value for key, (_, value, _) in best.items()}
 
 
-def _plain(numbers: Mapping[bytes, float], parser: Parser) -> Iterator[tuple[Part, list[Sample]]]:
+def _plain(numbers: Mapping[bytes, float], parser: Parser, more: Labels = ()) -> Iterator[tuple[Part, list[Sample]]]:
     for key, value in numbers.items():
         part = parser.parse(key)
-        yield part, [Sample(part.sample, dict(part.labels), value)]
+        yield part, [Sample(part.sample, dict(part.labels + more), value)]
 
 
 def _histograms(numbers: Mapping[bytes, float], parser: Parser) -> Iterator[tuple[Part, list[Sample]]]:

@@ -26,23 +26,47 @@ class Slot:
     def __init__(self, folder: Path, number: int, file_descriptor: int) -> None:
         self.folder = folder
         self.number = number
+        self._descriptor = _lowest_free(file_descriptor)  # which is what the mapping takes for itself
         self._held = mmap.mmap(file_descriptor, _SIZE)
         self._held[:] = str(os.getpid()).encode().ljust(_SIZE)
 
     def leave(self) -> None:
-        """Let go of the lock, which frees the slot unless a parent process holds it too."""
-        self._held.close()
+        """Let go of the lock, which frees the slot unless a parent process holds it too.
+
+        Where the mapping's own descriptor is another file's by now, it is kept: its end would close that one.
+        """
+        try:
+            ours = _lock_file(self.folder, self.number).stat()
+            is_ours = os.path.samestat(os.fstat(self._descriptor), ours)
+        except OSError:
+            is_ours = False
+        if is_ours:
+            self._held.close()
+        else:
+            _kept.append(self._held)
+
+
+_kept: list[mmap.mmap] = []
 
 
 def take_slot(folder: Path) -> Slot:
-    """Take the lowest free slot of ``folder``, which is made where it is missing. Raises OSError where none can be."""
+    """Take the lowest slot of ``folder`` that is free and whose files are ours to write.
+
+    The folder is made where it is missing. Raises OSError where none can be taken.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(MOST_SLOTS):
-        descriptor = os.open(_lock_file(folder, number), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            descriptor = os.open(_lock_file(folder, number), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except PermissionError:  # another user's, as root's after a command
+            if not os.access(folder, os.W_OK | os.X_OK):
+                raise
+            continue
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.posix_fallocate(descriptor, 0, _SIZE)
-            return Slot(folder, number, descriptor)
+            if all(os.access(path, os.R_OK | os.W_OK) for path in folder.glob(f"*_{number}.db")):
+                os.posix_fallocate(descriptor, 0, _SIZE)
+                return Slot(folder, number, descriptor)
         except BlockingIOError:
             continue
         finally:
@@ -75,6 +99,12 @@ def claimed(folder: Path, number: int) -> Iterator[bool]:
 
 def _lock_file(folder: Path, number: int) -> Path:
     return folder / f"slot-{number}.lock"
+
+
+def _lowest_free(file_descriptor: int) -> int:
+    copy = os.dup(file_descriptor)
+    os.close(copy)
+    return copy
 
 
 def _slots(folder: Path) -> Iterator[tuple[int, int]]:

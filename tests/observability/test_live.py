@@ -65,6 +65,14 @@ class TestCounting:
         gauge.at("left").dec(1)
         assert gauge.at("left").value() == 12
 
+    def test_what_a_gauge_of_chosen_values_became_step_by_step_is_dated_too(self) -> None:
+        gauge = Gauge("made", "Of a test.", group="Test", mode=Mode.MOST_RECENT)
+        for move in (gauge.at().inc, gauge.at().dec):
+            child = gauge.at()
+            child._cells.view[child._index + 1] = 0.0
+            move()
+            assert child._cells.view[child._index + 1] > 0
+
     @given(some.lists(some.floats(allow_nan=False, allow_infinity=False, width=32)))
     def test_a_histogram_puts_each_amount_into_the_least_bucket_that_holds_it(self, amounts: list[float]) -> None:
         bounds = (-1.0, 0.0, 0.5, 10.0)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from observability.multiprocess.reading import Parser, read_folder
-from tests.observability.processes import run
+from tests.observability.processes import HOUSE, run
 
 SERIES = "metrics.http_requests.at('GET', 'a/', 200)"
 FORK = """
@@ -247,3 +248,148 @@ os._exit(0)
     assert run(code, folder) == "0"
     assert total(folder) == 1
     assert total(folder, "http_request_duration_seconds_count") == 250
+
+
+def test_a_child_of_a_process_that_closes_every_file_closes_none_of_its_own(tmp_path: Path) -> None:
+    code = f"""{FORK}
+{SERIES}.inc()
+os.closerange(3, 4096)
+own = [os.open({str(tmp_path / "own")!r}, os.O_RDWR | os.O_CREAT) for _ in range(30)]
+def work():
+    for descriptor in own:
+        os.fstat(descriptor)
+    {SERIES}.inc()
+    import gc
+    gc.collect()
+    for descriptor in own:
+        os.fstat(descriptor)
+    os._exit(7)
+_, status = os.waitpid(in_child(work), 0)
+assert os.waitstatus_to_exitcode(status) == 7, status
+os._exit(0)
+"""
+    run(code, tmp_path / "metrics")
+    assert total(tmp_path / "metrics") == 2
+
+
+NEED = """
+import observability.storage
+observability.storage.RETRY_SECONDS = 0.0
+from observability.registry import read_counted
+def page(name='http_requests_total'):
+    families = read_counted().families.values()
+    return sum(s.value for f in families for s in f.samples if s.name == name)
+"""
+
+
+def test_what_was_counted_while_no_file_could_be_opened_is_shared_afterwards(tmp_path: Path) -> None:
+    code = f"""{NEED}
+import resource
+_, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+storage.cells('counter')
+{SERIES}.inc()
+resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+for number in range(400):  # more than the file has room for
+    metrics.http_requests.at('GET', f'need{{number % 250}}/', 200).inc()
+metrics.http_request_duration.at('GET', 'need/').observe(1)
+metrics.scrape_size.set(77)
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+assert page() == 401, page()
+assert page('metrics_scrape_size_bytes') == 77
+metrics.http_requests.at('GET', 'need1/', 200).inc()
+assert page() == 402, page()
+"""
+    run(code, tmp_path)
+    assert total(tmp_path) == 402
+    assert total(tmp_path, "http_request_duration_seconds_count") == 1
+
+
+def test_a_folder_that_comes_later_has_what_was_counted_before(tmp_path: Path) -> None:
+    code = f"""{NEED}
+{SERIES}.inc(3)
+os.rename({str(tmp_path / "file")!r}, {str(tmp_path / "away")!r})
+{SERIES}.inc()
+page()
+{SERIES}.inc()
+assert page() == 5, page()
+"""
+    (tmp_path / "file").write_text("")
+    run(code, tmp_path / "file" / "metrics")
+    assert total(tmp_path / "file" / "metrics") == 5
+
+
+def test_threads_that_count_while_files_are_had_again_lose_nothing(tmp_path: Path) -> None:
+    code = f"""{NEED}
+sys.setswitchinterval(1e-6)
+series = [metrics.http_requests.at('GET', f's{{number}}/', 200) for number in range(20)]
+def work():
+    for _ in range(3000):
+        for one in series:
+            one.inc()
+threads = [threading.Thread(target=work) for _ in range(4)]
+for thread in threads: thread.start()
+os.rename({str(tmp_path / "file")!r}, {str(tmp_path / "away")!r})
+while any(thread.is_alive() for thread in threads):
+    storage.recover()
+page()
+assert page() == 4 * 3000 * 20, page()
+"""
+    (tmp_path / "file").write_text("")
+    run(code, tmp_path / "file" / "metrics")
+
+
+def test_a_fork_in_need_does_not_count_its_parents_need_twice(tmp_path: Path) -> None:
+    code = f"""{NEED}{FORK}
+{SERIES}.inc(3)
+os.rename({str(tmp_path / "file")!r}, {str(tmp_path / "away")!r})
+def work():
+    {SERIES}.inc()
+    page()
+os.waitpid(in_child(work), 0)
+assert page() == 4, page()
+"""
+    (tmp_path / "file").write_text("")
+    run(code, tmp_path / "file" / "metrics")
+
+
+def test_a_folder_named_from_here_is_the_same_from_elsewhere(tmp_path: Path) -> None:
+    code = f"""
+{SERIES}.inc()
+os.chdir('/')
+metrics.http_request_duration.at('GET', 'a/').observe(1)
+from observability import get_metrics
+assert b'http_requests_total{{' in get_metrics()
+"""
+    name = f"var/metrics-{tmp_path.name}"
+    try:
+        run(code, Path(name))
+        assert total(HOUSE / name) == 1
+    finally:
+        shutil.rmtree(HOUSE / name, ignore_errors=True)
+
+
+@pytest.mark.parametrize("is_shared", [True, False])
+def test_a_signals_handler_may_make_series_in_the_midst_of_making_one(tmp_path: Path, is_shared: bool) -> None:
+    code = f"""{NEED}
+import itertools
+numbers = itertools.count()
+handled = 0
+def handle(*_):
+    global handled
+    metrics.http_requests.at('GET', f'h{{next(numbers) % 200}}/', 200).inc()
+    metrics.db_queries.at('select', f't{{next(numbers) % 150}}', 'ok').inc()
+    handled += 1
+signal.signal(signal.SIGALRM, handle)
+signal.setitimer(signal.ITIMER_REAL, 0.0001, 0.0001)
+for number in range(20_000):
+    metrics.http_requests.at('POST', f'm{{number % 90}}/', 200 + number % 50).inc()
+    for family in (metrics.http_requests, metrics.db_queries):
+        family._by_raw.clear()
+signal.setitimer(signal.ITIMER_REAL, 0)
+assert page() == 20_000 + handled, (page(), handled)
+assert page('db_queries_total') == handled, (page('db_queries_total'), handled)
+print(handled)
+"""
+    folder = tmp_path if is_shared else Path()
+    more = {} if is_shared else {"PROMETHEUS_MULTIPROC_DIR": ""}
+    assert int(run(code, folder, DJANGO_SETTINGS_MODULE="tests.observability.lenient_settings", **more)) > 10

@@ -105,6 +105,40 @@ def test_a_file_of_another_shape_is_told_and_begun_anew(tmp_path: Path, content:
     assert read_file(path) == [Entry(key(1), 1.0, 0.0)]
 
 
+@pytest.mark.parametrize("rubbish", [b'["a" ', b"[" * 30, b'["a", "a", {"x": [1]}, ""]', b"[1, 2]", b"\xff\xfe[]"])
+def test_a_file_with_a_key_that_is_none_is_begun_anew(tmp_path: Path, rubbish: bytes) -> None:
+    path = tmp_path / "counter_0.db"
+    key_length = len(key(1))
+    cells = opened(path)
+    cells.view[cells.index_of(key(1))] += 1
+    content = bytearray(path.read_bytes())
+    content[12 : 12 + key_length] = (b"[" + rubbish[1:-1].ljust(key_length - 2) + b"]")[:key_length]
+    path.write_bytes(content)
+    again = opened(path)
+    again.view[again.index_of(key(2))] += 1
+    assert read_file(path) == [Entry(key(2), 1.0, 0.0)]
+
+
+def test_a_file_of_an_odd_length_is_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "counter_0.db"
+    path.write_bytes(b"\x00" * 70_001)
+    cells = opened(path)
+    cells.view[cells.index_of(key(1))] += 1
+    assert read_file(path) == [Entry(key(1), 1.0, 0.0)]
+
+
+def test_a_file_that_has_taken_the_name_is_not_written(tmp_path: Path) -> None:
+    """Somebody has removed the folder, and another process has made it anew."""
+    path = tmp_path / "counter_0.db"
+    cells = opened(path)
+    path.unlink()
+    others = opened(path)
+    others.view[others.index_of(key(0))] += 5
+    with pytest.raises(OSError, match="another file"):
+        list(map(cells.index_of, map(key, range(5_000))))
+    assert read_file(path) == [Entry(key(0), 5.0, 0.0)]
+
+
 def test_nobody_ever_sees_a_file_without_a_header(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Readers come at any time, also while a process starts, on a slow disk."""
     seen, over = [], threading.Event()

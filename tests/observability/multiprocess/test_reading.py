@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from threading import RLock
 from typing import Any
@@ -120,6 +121,48 @@ def test_a_least_value_is_of_those_that_have_set_it(tmp_path: Path) -> None:
     assert samples(read_folder(tmp_path, Parser())) == {("up", frozenset()): 1}
     silent.write("gauge_livemin", key_of("up", "up", {}), 0, set_at=2)
     assert samples(read_folder(tmp_path, Parser())) == {("up", frozenset()): 0}
+
+
+def test_one_series_with_two_help_texts_is_one_series(tmp_path: Path) -> None:
+    """Of two versions of a library, in one folder."""
+    old, new = Process(tmp_path), Process(tmp_path)
+    for process, help_text in ((old, "As it was."), (new, "As it is.")):
+        process.write("counter", key_of("c", "c_total", {"x": "a"}, help_text), 5)
+        for bound, count in zip(BOUNDS, (1, 2, 3), strict=True):
+            process.write("histogram", key_of("h", "h_bucket", {"le": floatToGoString(bound)}, help_text), count)
+        process.write("histogram", key_of("h", "h_sum", {}, help_text), 7)
+    reading = read_folder(tmp_path, Parser())
+    assert samples(reading) == by_prometheus_client(tmp_path)
+    assert len(reading.families["c"].samples) == 1
+    assert len(reading.families["h"].samples) == 5
+
+
+def test_what_was_of_another_kind_once_is_left_out(tmp_path: Path) -> None:
+    process = Process(tmp_path)
+    process.write("gauge_livesum", key_of("stock", "stock", {}), 2, set_at=1)
+    process.write("gauge_max", key_of("stock", "stock", {}), 7, set_at=1)
+    assert samples(read_folder(tmp_path, Parser(), {"stock": "gauge_max"})) == {("stock", frozenset()): 7}
+    assert len(read_folder(tmp_path, Parser()).families["stock"].samples) == 1
+
+
+@pytest.mark.parametrize("mode", ["all", "liveall"])
+def test_a_gauge_that_is_not_made_one_is_shown_for_each_slot(tmp_path: Path, mode: str) -> None:
+    """prometheus_client's default."""
+    dead, alive = Process(tmp_path), Process(tmp_path)
+    for process, value in ((dead, 5), (alive, 6)):
+        process.write(f"gauge_{mode}", key_of("queue", "queue", {}), value)
+    dead.die()
+    ours, theirs = samples(read_folder(tmp_path, Parser())), by_prometheus_client(tmp_path)
+    if mode == "liveall":
+        del theirs["queue", frozenset({("pid", "0")})]  # to it, slot 0 is a process that may live
+    assert ours == theirs
+
+
+def test_what_was_set_before_a_clock_was_put_right_is_not_the_most_recent(tmp_path: Path) -> None:
+    ahead, right = Process(tmp_path), Process(tmp_path)
+    ahead.write("gauge_mostrecent", key_of("g", "g", {}), 111, set_at=time.time() + 365 * 24 * 3600)
+    right.write("gauge_mostrecent", key_of("g", "g", {}), 222, set_at=time.time())
+    assert samples(read_folder(tmp_path, Parser())) == {("g", frozenset()): 222}
 
 
 @pytest.mark.parametrize("content", [b"", b"\x01\x02", b"\xff" * 200, b"\x40\x00\x00\x00\x00\x00\x00\x00" + b"[]" * 28])
