@@ -56,9 +56,7 @@ class Storage:
         """Those of one file. Raises OSError where it cannot be had."""
         with self.lock:
             found = self._cells.get(name)
-            if found is None:
-                found = self._cells[name] = self._open(name)
-            return found
+            return found if found is not None else self._cells.setdefault(name, self._open(name))
 
     def place(self, name: str, keys: Sequence[bytes]) -> tuple[Cells, tuple[int, ...]]:
         """Where the numbers of these keys are kept, all in the same cells: in memory while the file cannot be had."""
@@ -132,10 +130,16 @@ class Storage:
     def _open(self, name: str) -> Cells:
         if self.folder is None:
             return MemoryCells(self.lock)
-        if self._slot is None:
-            self._slot = take_slot(self.folder)
-            _forget_living(self._slot)
-        return FileCells(self.folder / f"{name}_{self._slot.number}.db", self.lock)
+        slot = self._slot or self._adopt(take_slot(self.folder))
+        return FileCells(self.folder / f"{name}_{slot.number}.db", self.lock)
+
+    def _adopt(self, slot: Slot) -> Slot:
+        if self._slot is not None:  # a signal's handler has taken one meanwhile
+            slot.leave()
+            return self._slot
+        self._slot = slot
+        _forget_living(slot)
+        return slot
 
     def _complain(self, error: OSError) -> None:
         self._next_try = monotonic() + RETRY_SECONDS

@@ -76,11 +76,13 @@ class FileCells:
             # Blocks are reserved here, where a full disk is an error: a write to a page without one would be SIGBUS.
             os.posix_fallocate(file_descriptor, 0, size)
             # Kept for good: at its end each would close a number of a file that may have become another file's.
-            self._maps.append(mmap.mmap(file_descriptor, size))
+            mapped = mmap.mmap(file_descriptor, size)
+            self._maps.append(mapped)
         finally:
             os.close(file_descriptor)
-        self._map_of_file, self._size = self._maps[-1], size
-        self.view = memoryview(self._map_of_file).cast("d")
+        view = memoryview(mapped).cast("d")
+        if size > self._size:  # else a signal's handler has made more room meanwhile
+            self._map_of_file, self.view, self._size = mapped, view, size
 
     def _take_over(self) -> None:
         used = _LENGTH.unpack_from(self._map_of_file)[0] or _HEADER

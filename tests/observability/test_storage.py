@@ -372,12 +372,14 @@ assert b'http_requests_total{{' in get_metrics()
 def test_a_signals_handler_may_make_series_in_the_midst_of_making_one(tmp_path: Path, is_shared: bool) -> None:
     code = f"""{NEED}
 import itertools
+from observability.cells import key_of
 numbers = itertools.count()
 handled = 0
 def handle(*_):
     global handled
     metrics.http_requests.at('GET', f'h{{next(numbers) % 200}}/', 200).inc()
     metrics.db_queries.at('select', f't{{next(numbers) % 150}}', 'ok').inc()
+    storage.place('counter', [key_of('n', 'n_total', {{'number': 'x' * 900 + str(handled)}})])  # so that files grow
     handled += 1
 signal.signal(signal.SIGALRM, handle)
 signal.setitimer(signal.ITIMER_REAL, 0.0001, 0.0001)
