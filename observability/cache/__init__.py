@@ -8,6 +8,7 @@ sockets would stay open until the garbage collector comes by.
 from __future__ import annotations
 
 import logging
+import os
 from functools import cache as once
 from functools import wraps
 from threading import Lock
@@ -38,9 +39,9 @@ def instrument(cache: BaseCache, name: str) -> None:
     if getattr(cache, ATTRIBUTE, None) is not None:
         return
     try:
-        with _lock:
-            if kind not in _wrapped:
-                wrap_methods(kind)
+        if kind not in _wrapped:
+            with _lock:
+                wrap_methods(kind)  # again is the same as once
                 _wrapped.add(kind)
         setattr(cache, ATTRIBUTE, Teller(children_of(name, cache_type_of(kind))))
     except (AttributeError, TypeError) as error:
@@ -49,6 +50,15 @@ def instrument(cache: BaseCache, name: str) -> None:
 
 _lock = Lock()
 _wrapped: WeakSet[type] = WeakSet()
+
+
+def _renew_lock() -> None:
+    """In a forked child, where whoever had it is no more."""
+    global _lock  # noqa: PLW0603 - it is this module's only one
+    _lock = Lock()
+
+
+os.register_at_fork(after_in_child=_renew_lock)
 
 
 @once

@@ -38,6 +38,7 @@ from observability.cache.methods import MISSING
 from observability.cache_types import cache_type_of
 from observability.metrics import cache_hits, cache_misses, cache_operation_duration
 from tests import services
+from tests.observability.processes import run
 
 KEYS = ("a", "b", "c")
 VERSIONS = (None, 1, 2)
@@ -662,3 +663,30 @@ def test_a_get_costs_little() -> None:
         return (perf_counter() - started) / 2_000
 
     assert min(seconds() for _ in range(5)) < 16e-6
+
+
+def test_a_fork_while_another_thread_makes_caches_is_not_stuck(tmp_path: Path) -> None:
+    code = """
+from django.core.cache import caches
+from django.core.cache.backends.base import BaseCache
+from observability.cache import instrument
+sys.setswitchinterval(1e-5)
+def busy():
+    while True:
+        caches.create_connection("default")
+def busy_with_classes():
+    while True:
+        instrument(type("Made", (BaseCache,), {})({}), "made")
+for work in (busy, busy, busy_with_classes):
+    threading.Thread(target=work, daemon=True).start()
+for _ in range(150):
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        caches.create_connection("default").get("a")
+        instrument(type("Other", (BaseCache,), {})({}), "made")
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+os._exit(0)
+"""
+    run(code, tmp_path)
