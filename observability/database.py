@@ -20,6 +20,7 @@ from observability.series import CounterChild, HistogramChild, tell
 from observability.tally import current
 
 NO_TABLE = "none"
+_IS_LEFT_OUT = "_observability_is_left_out"
 LONGEST_KEPT = 4_000
 """Characters of a statement that is remembered; longer ones are mostly long lists of values, and never come again."""
 MOST_KEPT = 1_000
@@ -96,11 +97,18 @@ def install() -> None:
 
 
 def measure(connection: BaseDatabaseWrapper) -> None:
-    """Measure this connection, unless it is measured already or OBSERVABILITY_DATABASES leaves it out."""
+    """Measure this connection, unless it is measured already, or left out here or by OBSERVABILITY_DATABASES."""
     wanted = conf.databases
+    if getattr(connection, _IS_LEFT_OUT, False):
+        return
     if (wanted is None or connection.alias in wanted) and _measured not in connection.execute_wrappers:
         # In front: whoever has put a wrapper there for a while takes the last one away.
         connection.execute_wrappers.insert(0, _measured)
+
+
+def leave_out(connection: BaseDatabaseWrapper) -> None:
+    """Never measure this connection, which is not connected yet: what reads the numbers must not move them."""
+    setattr(connection, _IS_LEFT_OUT, True)
 
 
 def _on_connection(connection: BaseDatabaseWrapper, **_: Any) -> None:
