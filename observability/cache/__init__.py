@@ -11,7 +11,7 @@ import logging
 import os
 from functools import cache as once
 from functools import wraps
-from threading import Lock
+from threading import RLock
 from weakref import WeakSet
 
 from django.core.cache import caches
@@ -54,14 +54,14 @@ def leave_out(cache: BaseCache) -> None:
         setattr(cache, ATTRIBUTE, None)
 
 
-_lock = Lock()
+_lock = RLock()
 _wrapped: WeakSet[type] = WeakSet()
 
 
 def _renew_lock() -> None:
     """In a forked child, where whoever had it is no more."""
     global _lock  # noqa: PLW0603 - it is this module's only one
-    _lock = Lock()
+    _lock = RLock()
 
 
 os.register_at_fork(after_in_child=_renew_lock)
