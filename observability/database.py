@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from django.apps import apps
 from django.db import connections
@@ -20,8 +20,11 @@ from observability.series import CounterChild, HistogramChild, tell
 from observability.tally import current
 
 NO_TABLE = "none"
+_IS_LEFT_OUT = "_observability_is_left_out"
 LONGEST_KEPT = 4_000
-"""Characters of a statement that is remembered; longer ones are mostly long lists of values, and never come again."""
+"""Characters of a statement that is remembered as it is; of longer ones only the beginning and the length are."""
+_BEGINNING = 500
+"""What differs later than that, at the same length, is mostly values: the columns before name the table."""
 MOST_KEPT = 1_000
 FARTHEST_READ = 20_000
 """Characters that are looked through for the table; a longer list of columns than that nobody writes."""
@@ -85,7 +88,8 @@ class _Tables:
 
 
 _tables = _Tables()
-_known: dict[str, _Children] = {}
+_Key: TypeAlias = str | tuple[str, int]
+_known: dict[_Key, _Children] = {}
 
 
 def install() -> None:
@@ -96,11 +100,18 @@ def install() -> None:
 
 
 def measure(connection: BaseDatabaseWrapper) -> None:
-    """Measure this connection, unless it is measured already or OBSERVABILITY_DATABASES leaves it out."""
+    """Measure this connection, unless it is measured already, or left out here or by OBSERVABILITY_DATABASES."""
     wanted = conf.databases
+    if getattr(connection, _IS_LEFT_OUT, False):
+        return
     if (wanted is None or connection.alias in wanted) and _measured not in connection.execute_wrappers:
         # In front: whoever has put a wrapper there for a while takes the last one away.
         connection.execute_wrappers.insert(0, _measured)
+
+
+def leave_out(connection: BaseDatabaseWrapper) -> None:
+    """Never measure this connection, which is not connected yet: what reads the numbers must not move them."""
+    setattr(connection, _IS_LEFT_OUT, True)
 
 
 def _on_connection(connection: BaseDatabaseWrapper, **_: Any) -> None:
@@ -108,7 +119,7 @@ def _on_connection(connection: BaseDatabaseWrapper, **_: Any) -> None:
 
 
 def _measured(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any) -> Any:
-    children = _known.get(sql) if type(sql) is str else None
+    children = _known.get(sql if len(sql) <= LONGEST_KEPT else _key(sql)) if type(sql) is str else None
     if children is None:
         children = _learn(sql)
     tally = current.get()
@@ -132,11 +143,15 @@ def _learn(sql: Any) -> _Children:
         children = _bind(operation, table)
     except CardinalityError:  # no statement fails for its metric: strictness is for what code passes as a label
         children = _bind(operation, OTHER)
-    if type(sql) is str and len(sql) <= LONGEST_KEPT:
+    if type(sql) is str:
         if len(_known) >= MOST_KEPT:
             _known.clear()
-        _known[sql] = children
+        _known[sql if len(sql) <= LONGEST_KEPT else _key(sql)] = children
     return children
+
+
+def _key(long: str) -> _Key:
+    return long[:_BEGINNING], len(long)
 
 
 def _bind(operation: str, table: str) -> _Children:

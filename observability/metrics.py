@@ -32,7 +32,7 @@ _task = Label("task", Budget(50))
 
 http_requests = Counter(
     "http_requests_total",
-    "Requests answered, by the route's pattern and the status code of the answer.",
+    "Requests answered, by the route's pattern and the status code of the answer; 499: the client left before it.",
     group="HTTP",
     labels=(_method, _endpoint, _status),
     slo="availability",
@@ -145,7 +145,7 @@ errors = Counter(
 )
 exceptions_unhandled = Counter(
     "exceptions_unhandled_total",
-    "Exceptions that nobody has caught: a view's, which became a 500, or a task's.",
+    "Exceptions that nobody has caught: a view's, which became a 500, a streamed answer's, or a task's.",
     group="Errors",
     labels=(Label("exception", Budget(100)),),
     slo="availability",
@@ -155,7 +155,8 @@ exceptions_unhandled = Counter(
 
 dropped_series = Counter(
     "metrics_dropped_series_total",
-    "Values that were counted under “other”, since their label's budget was spent.",
+    "Look-ups of a series that came to “other” instead: a label's budget was spent, or its value is over 200 characters"
+    " long or not printable.",
     group="Metrics",
     labels=(Label("metric", Budget(500)),),
 )

@@ -1,14 +1,15 @@
 """Times requests, and answers the page of metrics in front of hosts, redirects, sessions and limits.
 
 A request is counted once, by its route's pattern and never by its path, when its answer comes out of the layers below;
-a streamed answer also when its last byte is out.
+a streamed answer also when its last byte is out. On an event loop one whose client leaves before that is counted too.
 """
 
 from __future__ import annotations
 
 import logging
-from asyncio import iscoroutinefunction
+from asyncio import CancelledError, iscoroutinefunction
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from hashlib import sha256
 from time import perf_counter
 from typing import Any, NamedTuple
 from weakref import finalize
@@ -18,6 +19,7 @@ from django.http import FileResponse, HttpRequest
 from django.http.response import HttpResponseBase, StreamingHttpResponse
 
 from observability.conf import conf, on_change
+from observability.exceptions import count_unhandled
 from observability.metrics import (
     METHODS,
     UNMATCHED,
@@ -36,6 +38,10 @@ logger = logging.getLogger(__name__)
 
 _MOST_KNOWN = 4_096
 _NOT_FOUND = 404
+_CLIENT_HAS_GONE = 499
+"""nginx's word for it; no answer has it, since nobody is there to get one."""
+_LONGEST_ROUTE = 200
+_KEPT_OF_ROUTE = 180
 
 
 class _Series(NamedTuple):
@@ -89,6 +95,10 @@ class MetricsMiddleware:
         started = perf_counter()
         try:
             response: HttpResponseBase = await self.get_response(request)
+        except CancelledError:
+            in_progress.dec()
+            _tell_gone(request, started, tally.queries)
+            raise
         except BaseException:
             in_progress.dec()
             raise
@@ -146,6 +156,16 @@ def _tell(request: HttpRequest, response: HttpResponseBase, started: float, quer
             busy.dec()
 
 
+def _tell_gone(request: HttpRequest, started: float, queries: int) -> None:
+    """Of a request that Django gave up, as it does when its client leaves; servers do it too when they end."""
+    try:
+        match = request.resolver_match
+        series = _learn(request.method, match.route if match is not None else None, _CLIENT_HAS_GONE)
+        series.begun.tell(perf_counter() - started, queries)
+    except Exception:  # it must not take the cancellation's place
+        logger.exception("a request that was given up was not counted")
+
+
 def _learn(method: str | None, route: str | None, status: int) -> _Series:
     """Of what comes from outside only the method is in the key, and only known ones are kept."""
     if method not in _in_progress:
@@ -167,7 +187,15 @@ def _learn(method: str | None, route: str | None, status: int) -> _Series:
 def _endpoint(route: str | None, status: int) -> str:
     if route is None:
         return UNMATCHED if status == _NOT_FOUND else UNROUTED
+    if len(route) > _LONGEST_ROUTE or not route.isprintable():
+        return _shortened(route)
     return route or "/"  # to Prometheus an empty label is none
+
+
+def _shortened(route: str) -> str:
+    """One that makes no label as it is, such as a long list of alternatives, still has series of its own."""
+    shown = "".join(character for character in " ".join(route.split()) if character.isprintable())
+    return f"{shown[:_KEPT_OF_ROUTE]}…{sha256(route.encode(errors='backslashreplace')).hexdigest()[:8]}"
 
 
 class _Stream:
@@ -190,21 +218,29 @@ class _Stream:
         self._series.size.observe(self._sent if self._length is None else self._length)
 
     def counted(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        for chunk in chunks:
-            self._sent += len(chunk)
-            yield chunk
+        try:
+            for chunk in chunks:
+                self._sent += len(chunk)
+                yield chunk
+        except Exception as error:
+            count_unhandled(error, "request", since=self._started)
+            raise
 
     async def acounted(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        async for chunk in chunks:
-            self._sent += len(chunk)
-            yield chunk
+        try:
+            async for chunk in chunks:
+                self._sent += len(chunk)
+                yield chunk
+        except Exception as error:
+            count_unhandled(error, "request", since=self._started)
+            raise
 
 
 def _follow(response: HttpResponseBase, series: _Series, started: float, busy: GaugeChild) -> None:
     stated = response.headers.get("Content-Length", "")
     length = int(stated) if stated.isascii() and stated.isdigit() else None
     stream = _Stream(series, started, busy, length)
-    if length is None and isinstance(response, StreamingHttpResponse) and not isinstance(response, FileResponse):
+    if isinstance(response, StreamingHttpResponse) and not isinstance(response, FileResponse):
         # A file is left as it is, so that a server that can hand it to the kernel still does.
         wrap = stream.acounted if response.is_async else stream.counted
         response.streaming_content = wrap(response.streaming_content)  # type: ignore[arg-type]  # of the same kind

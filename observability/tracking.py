@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 from collections.abc import Callable
 from functools import wraps
-from threading import Lock, get_ident
+from threading import RLock, get_ident
 from time import perf_counter
 from types import TracebackType
 from typing import Any, NamedTuple, ParamSpec, Self, TypeVar, cast
@@ -79,7 +80,6 @@ class Tracker:
 
     def __init__(self) -> None:
         self._open: dict[tuple[int, int], list[float]] = {}
-        self._lock = Lock()
 
     def __call__(self, function: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
         _refuse_what_has_no_end(function)
@@ -90,7 +90,7 @@ class Tracker:
     def __enter__(self) -> Self:
         self._begin(())
         here = _here()
-        with self._lock:
+        with _lock:
             self._open.setdefault(here, []).append(perf_counter())
         return self
 
@@ -147,13 +147,27 @@ class Tracker:
     def _leave(self) -> float:
         """When the innermost block of this thread and task began; a generator may end in another than it began in."""
         here = _here()
-        with self._lock:
-            place = here if here in self._open else next(iter(self._open))
+        with _lock:
+            # A fork in the midst of this may have left a list that is empty.
+            place = here if self._open.get(here) else next(place for place, starts in self._open.items() if starts)
             starts = self._open[place]
             started = starts.pop()
             if not starts:
                 del self._open[place]
         return started
+
+
+_lock = RLock()
+"""Of all trackers; a signal's handler may track in the midst of tracking."""
+
+
+def _renew_lock() -> None:
+    """In a forked child, where whoever had it is no more."""
+    global _lock  # noqa: PLW0603 - it is this module's only one
+    _lock = RLock()
+
+
+os.register_at_fork(after_in_child=_renew_lock)
 
 
 class track_http_request(Tracker):  # noqa: N801 - it is used as a function

@@ -54,7 +54,7 @@ def _answer(request: HttpRequest) -> HttpResponse:
     try:
         names = _names(request)
     except ValueError:
-        return _told(request, HTTPStatus.BAD_REQUEST, f"Name fewer than {_MOST_FIELDS} metrics.\n")
+        return _told(request, HTTPStatus.BAD_REQUEST, f"Send at most {_MOST_FIELDS:,} parameters.\n")
     page = render(request.META.get("HTTP_ACCEPT", ""), names, request.META.get("HTTP_ACCEPT_ENCODING", ""))
     return _shown(request, page)
 

@@ -156,12 +156,16 @@ class _Handler(BaseHTTPRequestHandler):
         self.rfile = BytesIO(head)
         self.raw_requestline = self.rfile.readline()
         if self.parse_request() and self.request_version != "HTTP/0.9":  # which has no headers, nor a status
-            self._send(self._answer())
+            self._send(self._answer() if self._is_understood() else _told("The headers are malformed.\n", 400))
+
+    def _is_understood(self) -> bool:
+        """Whether every header was read: at a line that is none the parser stops, and a proxy's may come after it."""
+        return not (self.headers.defects or self.headers.get_payload() or self.headers.get_unixfrom())
 
     def _answer(self) -> HttpResponse:
         request = WSGIRequest(self._environ())
         if request.path_info != (conf.path or _DEFAULT_PATH):
-            return HttpResponse("Not found.\n", status=404, content_type="text/plain; charset=utf-8")
+            return _told("Not found.\n", 404)
         return answer(request)
 
     def _environ(self) -> dict[str, Any]:
@@ -196,6 +200,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name for it
         logger.debug(format, *args)
+
+
+def _told(text: str, status: int) -> HttpResponse:
+    return HttpResponse(text, status=status, content_type="text/plain; charset=utf-8")
 
 
 def _has_come(connection: socket.socket) -> bool:

@@ -8,9 +8,10 @@ sockets would stay open until the garbage collector comes by.
 from __future__ import annotations
 
 import logging
+import os
 from functools import cache as once
 from functools import wraps
-from threading import Lock
+from threading import RLock
 from weakref import WeakSet
 
 from django.core.cache import caches
@@ -38,17 +39,32 @@ def instrument(cache: BaseCache, name: str) -> None:
     if getattr(cache, ATTRIBUTE, None) is not None:
         return
     try:
-        with _lock:
-            if kind not in _wrapped:
-                wrap_methods(kind)
+        if kind not in _wrapped:
+            with _lock:
+                wrap_methods(kind)  # again is the same as once
                 _wrapped.add(kind)
         setattr(cache, ATTRIBUTE, Teller(children_of(name, cache_type_of(kind))))
     except (AttributeError, TypeError) as error:
         logger.warning("a cache is not measured", extra={"cache": name, "error": str(error)})
 
 
-_lock = Lock()
+def leave_out(cache: BaseCache) -> None:
+    """Measure this cache no more: what reads the numbers must not move them."""
+    if getattr(cache, ATTRIBUTE, None) is not None:
+        setattr(cache, ATTRIBUTE, None)
+
+
+_lock = RLock()
 _wrapped: WeakSet[type] = WeakSet()
+
+
+def _renew_lock() -> None:
+    """In a forked child, where whoever had it is no more."""
+    global _lock  # noqa: PLW0603 - it is this module's only one
+    _lock = RLock()
+
+
+os.register_at_fork(after_in_child=_renew_lock)
 
 
 @once

@@ -39,18 +39,41 @@ class Missing:
 MISSING: Any = Missing()
 _busy: ContextVar[tuple[object, ...]] = ContextVar("observability_busy_caches", default=())
 """Where the caches tell that are at work now: what they ask of themselves meanwhile is not told. Awaits and
-``sync_to_async`` keep it."""
+``sync_to_async`` keep it. A get_or_set is a Sought here: it is told by what it is made of."""
+
+
+class Sought:
+    """A key that get_or_set was asked for: it is a hit or a miss once, though what was added is read again."""
+
+    __slots__ = ("_key", "_teller", "_was_told")
+
+    def __init__(self, teller: Any, key: Any) -> None:
+        self._teller = teller
+        self._key = key
+        self._was_told = False
+
+    def is_for(self, teller: Any, key: Any) -> bool:
+        return teller is self._teller and key is self._key
+
+    def is_told(self, teller: Any, key: Any) -> bool:
+        """Whether it was a hit or a miss already; asked once for each."""
+        if not self.is_for(teller, key):
+            return False
+        before, self._was_told = self._was_told, True
+        return before
 
 
 def wrap_methods(kind: type) -> None:
-    """Of an async method only one of the class's own: BaseCache's call those that are wrapped."""
+    """Of an async method only one of the class's own: BaseCache's call those that are wrapped. But BaseCache's
+    aget_or_set has to be known for one."""
     setattr(kind, ATTRIBUTE, getattr(kind, ATTRIBUTE, None))
-    for name in (*CACHE_OPERATIONS, "decr", *_MOVES):
+    for name in (*CACHE_OPERATIONS, "decr", "get_or_set", *_MOVES):
         for method_name in (name, f"a{name}"):
             method = inspect.getattr_static(kind, method_name, None)
             if _is_plain_method(method) and not hasattr(method, ATTRIBUTE):
                 is_async = inspect.iscoroutinefunction(method)
-                if is_async == (method_name != name) and method is not vars(BaseCache).get(f"a{name}"):
+                is_enough = name != "get_or_set" and method is vars(BaseCache).get(f"a{name}")
+                if is_async == (method_name != name) and not is_enough:
                     measured = wraps(method)(_wrapper(name, method, is_async=is_async))
                     setattr(measured, ATTRIBUTE, True)
                     setattr(kind, method_name, measured)
@@ -66,6 +89,8 @@ def _wrapper(name: str, method: Method, *, is_async: bool) -> Method:
         return _get_wrapper(method, is_async=is_async)
     if name == "get_many":
         return _aget_many(method) if is_async else _get_many(method)
+    if name == "get_or_set":
+        return _aget_or_set(method) if is_async else _get_or_set(method)
     operation = _OPERATIONS.get(name, "")
     return _aother(method, operation) if is_async else _other(method, operation)
 
@@ -96,8 +121,11 @@ def _get(method: Method, usual: Any, usual_version: Any) -> Method:
     def get(self: Any, key: Any, default: Any = usual, version: Any = usual_version, *rest: Any, **more: Any) -> Any:
         teller = self._observability
         busy = _busy.get()
-        if (busy or teller is None) and (teller is None or teller in busy):
-            return method(self, key, default, version, *rest, **more)
+        sought = None
+        if busy or teller is None:
+            if teller is None or teller in busy:
+                return method(self, key, default, version, *rest, **more)
+            sought = busy[-1]
         token = _busy.set((*busy, teller) if busy else teller.alone)
         started = perf_counter()
         try:
@@ -110,6 +138,9 @@ def _get(method: Method, usual: Any, usual_version: Any) -> Method:
             raise
         finally:
             _busy.reset(token)
+        if sought is not None and type(sought) is Sought and sought.is_told(teller, key):
+            teller.get.observe(perf_counter() - started)
+            return default if value is MISSING else value
         if value is MISSING:
             tell(teller.get, teller.misses, perf_counter() - started)
             return default
@@ -136,6 +167,9 @@ def _aget(method: Method, usual: Any, usual_version: Any) -> Method:
             raise
         finally:
             _busy.set(busy)  # one that is given up may be closed in another context, where a token is worth nothing
+        if busy and type(busy[-1]) is Sought and busy[-1].is_told(teller, key):
+            teller.get.observe(perf_counter() - started)
+            return default if value is MISSING else value
         if value is MISSING:
             tell(teller.get, teller.misses, perf_counter() - started)
             return default
@@ -143,6 +177,46 @@ def _aget(method: Method, usual: Any, usual_version: Any) -> Method:
         return value
 
     return aget
+
+
+def _get_or_set(method: Method) -> Method:
+    def get_or_set(self: Any, *args: Any, **kwargs: Any) -> Any:
+        sought = _sought(self, args, kwargs)
+        if sought is None:
+            return method(self, *args, **kwargs)
+        token = _busy.set((*_busy.get(), sought))
+        try:
+            return method(self, *args, **kwargs)
+        finally:
+            _busy.reset(token)
+
+    return get_or_set
+
+
+def _aget_or_set(method: Method) -> Method:
+    async def aget_or_set(self: Any, *args: Any, **kwargs: Any) -> Any:
+        sought = _sought(self, args, kwargs)
+        if sought is None:
+            return await method(self, *args, **kwargs)
+        busy = _busy.get()
+        _busy.set((*busy, sought))
+        try:
+            return await method(self, *args, **kwargs)
+        finally:
+            _busy.set(busy)
+
+    return aget_or_set
+
+
+def _sought(cache: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Sought | None:
+    """None where nothing is told, and in the method of a base class, which a class's own has called."""
+    teller, busy = getattr(cache, ATTRIBUTE), _busy.get()
+    key = args[0] if args else kwargs.get("key")
+    if teller is None or teller in busy:
+        return None
+    if busy and type(busy[-1]) is Sought and busy[-1].is_for(teller, key):
+        return None
+    return Sought(teller, key)
 
 
 def _get_many(method: Method) -> Method:

@@ -83,8 +83,10 @@ def read_collected(patience_seconds: float = PATIENCE_SECONDS) -> list[Family]:
         view = source.view()
         obstacle = merged.add(view.families)
         if obstacle:
-            source.trouble.meet(f"it yields “{obstacle}”, of which another collector has a series or the name")
+            source.clash.meet(f"it yields “{obstacle}”, of which another collector has a series or the name")
             view = view._replace(is_well=False, age_seconds=None)
+        elif view.families:
+            source.clash.end()
         views.append(view)
     return [*merged.families(), *_about(views)]
 

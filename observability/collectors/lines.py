@@ -15,6 +15,7 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from observability.collected.connections import APPLICATION_NAME, own_handles
+from observability.database import leave_out
 
 _LEAST_CONNECT_SECONDS = 2  # libpq and psycopg wait no shorter, for each of the host's addresses
 _NOT_OURS = ("pool",)  # a connection that is cut must never come back to others
@@ -86,6 +87,7 @@ def own_connections(lines: Lines, timeout_seconds: float) -> Iterator[None]:
 
 def _made(alias: str, lines: Lines, timeout_seconds: float) -> BaseDatabaseWrapper:
     made: Any = connections.create_connection(alias)
+    leave_out(made)
     given = {name: value for name, value in made.settings_dict["OPTIONS"].items() if name not in _NOT_OURS}
     made.settings_dict = {
         **made.settings_dict,

@@ -73,6 +73,7 @@ class Snapshots:
     def __init__(self, source: Any, name: str = "", clock: Callable[[], float] = monotonic) -> None:
         self.name = name or name_of(source)
         self.trouble = Trouble(self.name)
+        self.clash = Trouble(self.name)  # with another's families, while all else is well
         self._source = source
         self._clock = clock
         self._lock = Lock()
@@ -180,7 +181,7 @@ class Broken:
 
     def __init__(self, error: CollectorSettingError) -> None:
         self.name = error.path
-        self.trouble = Trouble(error.path)
+        self.trouble = self.clash = Trouble(error.path)
         self.trouble.meet(error.problem.rstrip("."))
 
     def ask(self) -> None: ...
@@ -199,6 +200,7 @@ class Immediate:
     def __init__(self, source: Any) -> None:
         self.name = name_of(source)
         self.trouble = Trouble(self.name)
+        self.clash = Trouble(self.name)  # with another's families, while all else is well
         self._source = source
 
     def ask(self) -> None: ...

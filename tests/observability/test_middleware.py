@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -31,6 +32,8 @@ from tests.observability.processes import run
 pytestmark = pytest.mark.django_db  # an answer's end closes old connections
 
 HERE = Path(__file__)
+
+metrics.http_requests.at("GET", metrics.UNROUTED, 499)  # one test here spends the whole budget of statuses
 
 
 def hello(request: HttpRequest) -> HttpResponse:
@@ -326,8 +329,11 @@ def test_what_passes_through_every_layer_is_not_kept_in_progress(moved: Any) -> 
     assert current.get() is None
 
 
-def test_a_client_that_leaves_is_not_kept_in_progress(moved: Any) -> None:
+@pytest.mark.parametrize("route", ["", "endless/"])
+def test_a_client_that_leaves_is_counted_as_such_and_not_kept_in_progress(moved: Any, route: str) -> None:
     async def endless(request: HttpRequest) -> HttpResponse:
+        if route:
+            routed(request, route)
         await asyncio.sleep(60)
         return HttpResponse()
 
@@ -339,9 +345,99 @@ def test_a_client_that_leaves_is_not_kept_in_progress(moved: Any) -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
 
+    endpoint = route or metrics.UNROUTED
+    with moved() as moves:
+        asyncio.run(asked())
+    assert moves.of(metrics.http_requests) == {("GET", endpoint, "499"): 1}
+    assert moves.of(metrics.http_request_duration) == {("GET", endpoint): 1}
+    assert moves.of(metrics.http_response_size) == {}
+    assert moves.of(metrics.http_requests_in_progress) == {}
+
+
+def test_what_leaves_without_a_way_to_be_counted_leaves_all_the_same(moved: Any, monkeypatch: Any, caplog: Any) -> None:
+    async def given_up(request: HttpRequest) -> HttpResponse:
+        raise asyncio.CancelledError
+
+    async def asked() -> None:
+        answer: Any = MetricsMiddleware(given_up)(RequestFactory().get("/"))
+        with pytest.raises(asyncio.CancelledError):
+            await answer
+
+    monkeypatch.setattr("observability.middleware._learn", lambda *_: 1 / 0)
     with moved() as moves:
         asyncio.run(asked())
     assert moves == {}
+    assert "was not counted" in caplog.text
+
+
+LONG = "long/(?:" + "|".join(f"language{number}" for number in range(30)) + ")/"
+WIDE = "verbose/(?x:\n    [0-9]+  # a number\n)/"
+
+
+@pytest.mark.parametrize("route", [LONG, WIDE])
+def test_a_route_that_makes_no_label_has_series_of_its_own(moved: Any, route: str) -> None:
+    with moved() as moves:
+        for one in (route, route, f"{route}x"):
+            MetricsMiddleware(hello)(routed(RequestFactory().get("/"), one))
+    counted = {endpoint: count for (_, endpoint, _), count in moves.of(metrics.http_requests).items()}
+    assert sorted(counted.values()) == [1, 2]
+    for endpoint in counted:
+        beginning = " ".join(route.split())[:180]
+        assert endpoint.startswith(beginning)
+        assert re.fullmatch("…[0-9a-f]{8}", endpoint.removeprefix(beginning).removeprefix("x"))
+    assert moves.of(metrics.dropped_series) == {}
+
+
+@pytest.mark.parametrize("length", [None, 1000])
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_stream_that_breaks_is_an_unhandled_exception(moved: Any, is_async: bool, length: int | None) -> None:
+    def parts() -> Iterator[bytes]:
+        yield b"x"
+        raise OSError("the disk has gone")
+
+    async def aparts() -> AsyncIterator[bytes]:
+        yield b"x"
+        raise OSError("the disk has gone")
+
+    def breaking(request: HttpRequest) -> StreamingHttpResponse:
+        headers = {} if length is None else {"Content-Length": str(length)}
+        return StreamingHttpResponse(aparts() if is_async else parts(), headers=headers)
+
+    async def aread(answer: Any) -> None:
+        async for _ in answer.streaming_content:
+            pass
+
+    with moved() as moves:
+        answer: Any = MetricsMiddleware(breaking)(RequestFactory().get("/"))
+        with pytest.raises(OSError, match="disk"):
+            asyncio.run(aread(answer)) if is_async else list(answer.streaming_content)
+        answer.close()
+    assert moves.of(metrics.exceptions_unhandled) == {("OSError",): 1}
+    assert moves.of(metrics.errors) == {("request", "error"): 1}
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_stream_that_nobody_takes_to_its_end_is_no_exception(moved: Any, is_async: bool) -> None:
+    async def aparts() -> AsyncIterator[bytes]:
+        for _ in range(5):
+            yield b"x"
+
+    def breaking(request: HttpRequest) -> StreamingHttpResponse:
+        return StreamingHttpResponse(aparts() if is_async else (b"x" for _ in range(5)))
+
+    async def aread(parts: Any) -> None:
+        assert await anext(parts) == b"x"
+        await parts.aclose()
+
+    with moved() as moves:
+        answer: Any = MetricsMiddleware(breaking)(RequestFactory().get("/"))
+        if is_async:
+            asyncio.run(aread(answer._iterator))
+        else:
+            assert next(answer._iterator) == b"x"
+            answer._iterator.close()
+        answer.close()
+    assert moves.of(metrics.exceptions_unhandled) == {}
 
 
 def test_an_answer_is_given_even_if_it_cannot_be_counted(settings: Any, monkeypatch: Any, caplog: Any) -> None:

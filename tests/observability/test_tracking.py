@@ -8,6 +8,7 @@ import pickle
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from threading import Barrier
 from types import SimpleNamespace
 from typing import Any, cast
@@ -30,6 +31,7 @@ from observability.tracking import (
     track_db_query,
     track_http_request,
 )
+from tests.observability.processes import run
 
 
 def answer(status: int) -> SimpleNamespace:
@@ -365,3 +367,27 @@ def test_sync_code_in_a_thread_of_an_async_request_is_told(tracker: Tracker, mov
     with moved() as moves:
         assert asyncio.run(sync_to_async(work)()) == 5  # type: ignore[arg-type]  # a coroutine, which asgiref does not say
     assert told(moves) == 2
+
+
+def test_a_fork_while_another_thread_tracks_is_not_stuck(tmp_path: Path) -> None:
+    code = """
+from observability import track_db_query
+query = track_db_query("select", "warehouse")
+sys.setswitchinterval(1e-5)
+def busy():
+    while True:
+        with query:
+            pass
+for _ in range(3):
+    threading.Thread(target=busy, daemon=True).start()
+for _ in range(150):
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        with query, query:
+            pass
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+os._exit(0)
+"""
+    run(code, tmp_path)

@@ -10,8 +10,9 @@ import pytest
 from django.core.cache import caches
 from django.core.management import call_command
 
+from observability.cache.telling import ATTRIBUTE
 from observability.cache_types import cache_type_of
-from observability.collected.caches import CacheCollector
+from observability.collected.caches import CacheCollector, Fill
 from observability.collectors import forget_collected
 from observability.metrics import CACHE_TYPES
 from tests import services
@@ -166,3 +167,12 @@ def test_a_backends_kind_is_known_of_those_that_derive_from_it_too(backend: str,
 
 def test_a_collector_is_named_for_its_cache() -> None:
     assert CacheCollector("sessions").name == "cache_sessions"
+
+
+def test_the_collectors_cache_is_not_measured_and_the_projects_is(cache: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = cache(f"{DJANGO}.locmem.LocMemCache", "measured by the test")
+    asked: list[Any] = []
+    monkeypatch.setattr("observability.collected.caches._fill", lambda one, _: asked.append(one) or Fill())
+    list(CacheCollector("measured").collect())
+    assert [getattr(one, ATTRIBUTE) for one in asked] == [None]
+    assert getattr(measured, ATTRIBUTE) is not None

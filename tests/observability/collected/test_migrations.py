@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from django.db.migrations.loader import MigrationLoader
 
 from observability.collected.migrations import MigrationsCollector
 from observability.collectors import forget_collected
+from observability.metrics import db_queries, db_query_duration
 from tests.observability.servers import AddDatabase, settled, value
 
 
@@ -65,3 +67,25 @@ def test_asking_makes_no_table(existing: int, add_database: AddDatabase, tmp_pat
 
 def test_it_is_asked_less_often_than_others() -> None:
     assert MigrationsCollector.snapshot_seconds == 60
+
+
+@pytest.mark.parametrize("server", ["sqlite", "postgresql"])
+def test_what_collectors_ask_is_not_measured(
+    existing: int,
+    add_database: AddDatabase,
+    server: str,
+    request: pytest.FixtureRequest,
+    tmp_path: Any,
+    moved: Callable[[], Any],
+) -> None:
+    add_database(
+        f"sqlite:///{tmp_path}/some.sqlite3" if server == "sqlite" else request.getfixturevalue("postgresql").url
+    )
+    pending()
+    with moved() as moves:
+        assert pending() == existing
+    assert moves.of(db_queries) == {}
+    assert moves.of(db_query_duration) == {}
+    with moved() as moves, connections["other"].cursor() as cursor:
+        cursor.execute("select 1")
+    assert moves.of(db_queries)["select", "none", "ok"] == 1, "others are"

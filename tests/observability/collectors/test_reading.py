@@ -357,6 +357,26 @@ def test_a_series_that_another_has_fails_the_second(settings: Any, second: str) 
     assert [sample.value for sample in families["metrics_collector_success"].samples].count(0) == 1
 
 
+def test_a_clash_is_logged_once_until_it_changes(settings: Any, caplog: pytest.LogCaptureFixture) -> None:
+    settings.OBSERVABILITY_COLLECTORS = (f"{HERE}.Rows", f"{HERE}.rows_again")
+    settings.OBSERVABILITY_SNAPSHOT_SECONDS = 0.01
+    with caplog.at_level(logging.INFO, "observability"):
+        for error in (None, OSError("secret"), None):
+            Rows.error = error
+            for _ in range(5):
+                settled()
+                time.sleep(0.02)
+    told = [record.message.removeprefix("The collector ") for record in caplog.records]
+    clash = "rows_again is of no use: it yields “test_rows”, of which another collector has a series or the name."
+    assert told == [
+        clash,
+        "rows is of no use: OSError.",
+        "rows_again is well again.",
+        "rows is well again.",
+        clash,
+    ]
+
+
 def test_more_collectors_than_there_is_room_for_are_left_out(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(collectors, "MOST_COLLECTORS", 3)
     settings.OBSERVABILITY_COLLECTORS = (f"{HERE}.Rows", f"{HERE}.OtherHTTPRows")
