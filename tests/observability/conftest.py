@@ -43,3 +43,12 @@ def moved() -> Callable[[], Any]:
                 moves[key] = difference
 
     return watch
+
+
+@pytest.fixture(autouse=True)
+def budgets() -> Iterator[None]:
+    """What a test spends of a label's budget is there again afterwards: all tests of a process share the metrics."""
+    spent = {family: {label: set(values) for label, values in family._seen.items()} for family in families()}
+    yield
+    for family, labels in spent.items():
+        family._seen.update(labels)

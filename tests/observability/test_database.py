@@ -28,16 +28,16 @@ from tests import services
 
 
 @pytest.fixture
-def site(transactional_db: None, settings: Any) -> Iterator[Any]:
+def place(transactional_db: None, settings: Any) -> Iterator[Any]:
     """A model of a project, with its table."""
-    settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, "django.contrib.sites"]
-    from django.contrib.sites.models import Site
+    settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, "tests.observability.places"]
+    from tests.observability.places.models import Place
 
     with connection.schema_editor() as editor:
-        editor.create_model(Site)
-    yield Site
+        editor.create_model(Place)
+    yield Place
     with connection.schema_editor() as editor:
-        editor.delete_model(Site)
+        editor.delete_model(Place)
 
 
 @pytest.mark.parametrize(
@@ -103,23 +103,23 @@ def test_hostile_text_is_looked_through_in_no_time(sql: str) -> None:
     assert perf_counter() - started < 1
 
 
-def test_a_models_queries_are_told_by_its_table(site: Any, moved: Callable[[], Any]) -> None:
-    shouted = '"DJANGO_SITE"' if connection.vendor == "sqlite" else "public.DJANGO_SITE"
+def test_a_models_queries_are_told_by_its_table(place: Any, moved: Callable[[], Any]) -> None:
+    shouted = '"PLACES_PLACE"' if connection.vendor == "sqlite" else "public.PLACES_PLACE"
     with moved() as moves:
-        site.objects.bulk_create([site(domain="a", name="a")])
-        site.objects.filter(name="a").update(name="b")
-        assert site.objects.filter(name="b").count() == 1
-        assert site.objects.values("name").distinct()[:3].count() == 1
-        assert len(site.objects.raw(f"SELECT * FROM {shouted}")) == 1  # noqa: S608 - a text of this test's
-        site.objects.filter(name="b")._raw_delete(connection.alias)  # without the signals, which ask more
+        place.objects.bulk_create([place(domain="a", name="a")])
+        place.objects.filter(name="a").update(name="b")
+        assert place.objects.filter(name="b").count() == 1
+        assert place.objects.values("name").distinct()[:3].count() == 1
+        assert len(place.objects.raw(f"SELECT * FROM {shouted}")) == 1  # noqa: S608 - a text of this test's
+        place.objects.filter(name="b")._raw_delete(connection.alias)  # without the signals, which ask more
     expected = {
-        ("insert", "django_site", "ok"): 1,
-        ("update", "django_site", "ok"): 1,
-        ("select", "django_site", "ok"): 3,
-        ("delete", "django_site", "ok"): 1,
+        ("insert", "places_place", "ok"): 1,
+        ("update", "places_place", "ok"): 1,
+        ("select", "places_place", "ok"): 3,
+        ("delete", "places_place", "ok"): 1,
     }
     assert {labels: n for labels, n in moves.of(db_queries).items() if labels[1] != "none"} == expected
-    assert moves.of(db_query_duration)["select", "django_site"] == 3
+    assert moves.of(db_query_duration)["select", "places_place"] == 3
 
 
 @pytest.mark.django_db
@@ -143,17 +143,17 @@ def test_what_is_no_models_table_is_other_and_no_table_is_none(moved: Callable[[
 def test_a_models_table_is_known_as_soon_as_there_is_the_model(settings: Any, moved: Callable[[], Any]) -> None:
     def ask() -> None:
         with pytest.raises(DatabaseError), transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute('SELECT "name" FROM "django_site" AS asked_before')
+            cursor.execute('SELECT "name" FROM "places_place" AS asked_before')
 
     with moved() as before:
         ask()
-    settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, "django.contrib.sites"]
+    settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, "tests.observability.places"]
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1 AS something_new")
     with moved() as after:
         ask()
     assert before.of(db_queries)["select", "other", "error"] == 1
-    assert after.of(db_queries)["select", "django_site", "error"] == 1
+    assert after.of(db_queries)["select", "places_place", "error"] == 1
 
 
 @pytest.mark.django_db
@@ -181,21 +181,23 @@ def test_a_statement_that_is_broken_off_is_an_error(moved: Callable[[], Any]) ->
     assert moves.of(db_queries) == {("select", "none", "error"): 1}
 
 
-def test_many_rows_in_one_call_are_one_statement(site: Any, moved: Callable[[], Any]) -> None:
+def test_many_rows_in_one_call_are_one_statement(place: Any, moved: Callable[[], Any]) -> None:
     with moved() as moves, connection.cursor() as cursor:
-        cursor.executemany("INSERT INTO django_site (domain, name) VALUES (%s, %s)", ((str(n), "x") for n in range(20)))
+        cursor.executemany(
+            "INSERT INTO places_place (domain, name) VALUES (%s, %s)", ((str(n), "x") for n in range(20))
+        )
         assert cursor.rowcount == 20
-    assert moves.of(db_queries) == {("insert", "django_site", "ok"): 1}
-    assert site.objects.count() == 20
+    assert moves.of(db_queries) == {("insert", "places_place", "ok"): 1}
+    assert place.objects.count() == 20
 
 
-def test_a_request_knows_how_many_statements_it_has_sent(site: Any) -> None:
+def test_a_request_knows_how_many_statements_it_has_sent(place: Any) -> None:
     tally = Tally()
     token = current.set(tally)
     try:
-        site.objects.count()
+        place.objects.count()
         with connection.cursor() as cursor:
-            cursor.executemany("INSERT INTO django_site (domain, name) VALUES (%s, %s)", [("a", "b"), ("c", "d")])
+            cursor.executemany("INSERT INTO places_place (domain, name) VALUES (%s, %s)", [("a", "b"), ("c", "d")])
         with pytest.raises(DatabaseError), connection.cursor() as cursor:
             cursor.execute("SELECT * FROM nowhere")
     finally:
@@ -203,11 +205,11 @@ def test_a_request_knows_how_many_statements_it_has_sent(site: Any) -> None:
     assert tally.queries == 3
 
 
-def test_statements_of_async_code_count_into_the_request_that_sent_them(site: Any) -> None:
+def test_statements_of_async_code_count_into_the_request_that_sent_them(place: Any) -> None:
     async def request() -> int:
         current.set(Tally())
-        await sync_to_async(site.objects.count)()
-        await sync_to_async(site.objects.count)()
+        await sync_to_async(place.objects.count)()
+        await sync_to_async(place.objects.count)()
         tally = current.get()
         assert tally is not None
         return tally.queries
@@ -222,12 +224,12 @@ def test_statements_of_async_code_count_into_the_request_that_sent_them(site: An
 
 
 def test_djangos_own_count_of_queries_is_what_it_was(
-    site: Any, django_assert_num_queries: Callable[[int], Any]
+    place: Any, django_assert_num_queries: Callable[[int], Any]
 ) -> None:
     with django_assert_num_queries(1):
-        site.objects.count()
+        place.objects.count()
     with CaptureQueriesContext(connection) as captured:
-        site.objects.bulk_create([site(domain="a", name="a")])
+        place.objects.bulk_create([place(domain="a", name="a")])
     assert [query["sql"].split()[0] for query in captured.captured_queries] == ["BEGIN", "INSERT", "COMMIT"]
 
 
