@@ -26,6 +26,8 @@ REJECTIONS = (
     *("too_many", "lookup_timeout", "lookup_failed", "malformed"),
 )
 """Why an API key is not accepted, as ``ratelimit.signals`` lists them."""
+DECIDERS = ("redis", "memory", "deny_cache", "none")
+"""What a decision of the limiter may rest on."""
 
 
 CheckResult: TypeAlias = Literal["allowed", "denied", "shadow"]
@@ -46,7 +48,7 @@ class Mishap(StrEnum):
 
 
 _tier = Label("tier", Closed(known_tiers()))
-_decider = Label("backend", Closed(("redis", "memory", "none")))
+_decider = Label("backend", Closed(DECIDERS))
 _store = Label("backend", Closed(("redis", "memory")))
 _source = Label("source", Budget(50, may_be_spent=True))
 _stage = Label("stage", Closed(STAGES))
@@ -56,7 +58,7 @@ _component = Label("component", Budget(40, may_be_spent=True))
 
 rate_limit_requests = Counter(
     "rate_limit_requests_total",
-    "Decisions of the rate limiter; shadow is a denial that was let through.",
+    "Decisions of the limiter, two for an operation with a price of its own; shadow is a denial that was let through.",
     group="Rate limiter",
     labels=(_tier, Label("result", Closed(get_args(CheckResult)))),
 )
@@ -68,7 +70,7 @@ rate_limit_denials = Counter(
 )
 rate_limit_check_duration = Histogram(
     "rate_limit_check_duration_seconds",
-    "What a decision took, by who has decided; none: without asking anybody, from what was known or for no limit.",
+    "What a decision took, by what decided; deny_cache: a denial from what Redis said last, none: nobody had to be asked.",
     group="Rate limiter",
     labels=(_decider,),
     buckets=FAST,

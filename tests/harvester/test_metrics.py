@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -34,7 +35,10 @@ from harvester.pipeline import ingest, same_work, score
 from harvester.pipeline.ingest import storing
 from harvester.pipeline.run import STAGES, claim, harvest, sweep
 from harvester.sources.base import Item, Page
-from ratelimit import signals
+from ratelimit import deny_cache, limiter, signals
+from ratelimit.bucket import Decision
+from ratelimit.stores.memory import MemoryStore
+from ratelimit.stores.redis.store import RedisStore
 from tests.factories import make_artifact, make_identifier, make_run, make_source, make_user
 from tests.fakes import FakeWeb, rss, rss_item
 from tests.harvester.moving import Watch, declared, forget, moves, proven, values_of
@@ -87,6 +91,13 @@ def test_the_reasons_of_rejected_keys_are_those_that_the_limiter_lists() -> None
     assert [word for word in told.replace("``", "").replace("\n#:", "").split(", ") if word.strip()] == list(
         metrics.REJECTIONS
     )
+
+
+def test_deciders_are_those_that_the_limiter_names() -> None:
+    stores = (MemoryStore, RedisStore)
+    assert {*(store.name for store in stores), deny_cache.BACKEND, limiter.NOBODY} == set(metrics.DECIDERS)
+    told = (Decision.__doc__ or "").partition("``backend`` is what decided: ")[2].partition(".")[0]
+    assert tuple(re.findall("``([a-z_]+)``", told)) == metrics.DECIDERS
 
 
 def test_what_is_closed_is_there_from_the_start() -> None:

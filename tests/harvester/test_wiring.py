@@ -139,6 +139,22 @@ def test_a_redis_that_dies_is_down_until_it_is_back(client: Client, buckets: ser
     assert sum(values_of(Mishap.RATE_LIMIT_FALLBACK).values()) == before + 1
 
 
+@pytest.mark.django_db
+def test_a_flood_is_denied_without_asking_redis_and_counted_all_the_same(
+    client: Client, settings: Any, buckets: Any
+) -> None:
+    settings.RATELIMIT_TIERS = {"anonymous": {"limit": 3, "window_seconds": 3600}}
+    settings.RATELIMIT_ENFORCE = True
+    watch = Watch()
+    assert [client.get(CHEAP).status_code for _ in range(10)] == [200] * 3 + [429] * 7
+    assert watch.all_of(metrics.rate_limit_requests) == {("anonymous", "allowed"): 3, ("anonymous", "denied"): 7}
+    assert watch.all_of(metrics.rate_limit_denials) == {("anonymous",): 7}
+    decided = watch.all_of(metrics.rate_limit_check_duration)
+    assert sum(decided.values()) == 10
+    assert set(decided) == {("redis",), ("deny_cache",)}
+    assert decided["redis",] >= 3
+
+
 def test_memory_that_was_asked_for_is_no_fallback(client: Client, settings: Any) -> None:
     settings.RATELIMIT_EXPECTED_PROCESSES = 2  # a limiter anew
     for _, child in metrics.rate_limiter_backend_up.series():
