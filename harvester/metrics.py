@@ -70,7 +70,7 @@ rate_limit_denials = Counter(
 )
 rate_limit_check_duration = Histogram(
     "rate_limit_check_duration_seconds",
-    "What a decision took, by what decided; deny_cache: a denial from what Redis said last, none: nobody had to be asked.",
+    "What a decision took, by what decided; deny_cache: a denial, from what Redis said last; none: nobody was asked.",
     group="Rate limiter",
     labels=(_decider,),
     buckets=FAST,
