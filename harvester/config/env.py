@@ -180,7 +180,7 @@ VARIABLES: tuple[Variable, ...] = (
         "OBSERVABILITY_ALLOWED_NETWORKS",
         parsers.networks,
         "127.0.0.0/8,::1/128",
-        "Networks from which /metrics may be read without a token, comma-separated; empty: none. Never through a proxy.",
+        "Networks from which /metrics is read without a token, comma-separated, empty: none; never through a proxy.",
         may_be_empty=True,
     ),
     Variable(

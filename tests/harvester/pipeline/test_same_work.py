@@ -162,8 +162,8 @@ def test_removing_a_source_leaves_the_others_linked() -> None:
 def test_two_workers_that_link_each_others_artifacts_do_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each has claimed half of every work before either links anything; SQLite has one writer at a time."""
     pairs = 6
-    for number in range(pairs):
-        for source in ("A", "B"):
+    for source in ("A", "B"):
+        for number in range(pairs):
             put(source, f"{source}{number}", **doi(f"10.5555/{number}"))
     at_once = 2 if connection.features.has_select_for_update_skip_locked else 1
     have_claimed = threading.Barrier(at_once)
