@@ -6,7 +6,7 @@ Below all that counts, so it knows no models: what labels may say of them stands
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Literal, TypeAlias, get_args
 
@@ -46,6 +46,23 @@ class Mishap(StrEnum):
     COMPONENT_DEGRADED = "component_degraded"
     COMPONENT_UNHEALTHY = "component_unhealthy"
 
+
+Severity: TypeAlias = Literal["warning", "error", "critical"]
+SEVERITIES: Mapping[Mishap, tuple[Severity, ...]] = {
+    Mishap.FETCH_FAILED: ("warning", "error"),
+    Mishap.ENTRY_REFUSED: ("warning",),
+    Mishap.ARTIFACT_FAILED: ("error",),
+    Mishap.RUN_FAILED: ("error",),
+    Mishap.RUN_LOST: ("error",),
+    Mishap.RATE_LIMIT_FALLBACK: ("warning",),
+    Mishap.COMPONENT_DEGRADED: ("warning",),
+    Mishap.COMPONENT_UNHEALTHY: ("error",),
+}
+"""How bad each may be."""
+# At zero from the start: the first one is then a rise, which a rate shows.
+for _mishap, _severities in SEVERITIES.items():
+    for _severity in _severities:
+        errors.at(_mishap, _severity)
 
 _tier = Label("tier", Closed(known_tiers()))
 _decider = Label("backend", Closed(DECIDERS))
@@ -258,6 +275,6 @@ def record_relationships(found: Iterable[tuple[str, str, float]]) -> None:
         observe(confidence)
 
 
-def record_mishap(mishap: Mishap, severity: str, count: int = 1) -> None:
-    """Count errors that were met and dealt with; ``severity`` is ``warning``, ``error`` or ``critical``."""
+def record_mishap(mishap: Mishap, severity: Severity, count: int = 1) -> None:
+    """Count errors that were met and dealt with; ``severity`` is one of those that ``SEVERITIES`` has for it."""
     errors.at(mishap, severity).inc(count)

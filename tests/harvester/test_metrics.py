@@ -18,6 +18,7 @@ from django.db import OperationalError, transaction
 from django.test import Client
 from django.utils import timezone
 from prometheus_client import REGISTRY
+from prometheus_client.parser import text_string_to_metric_families
 
 from harvester import metrics
 from harvester.actions import add_source, edit_source, pause_source, remove_source, resume_source
@@ -45,6 +46,7 @@ from ratelimit.stores.redis.store import RedisStore
 from tests.factories import make_artifact, make_identifier, make_run, make_source
 from tests.fakes import FakeWeb, rss, rss_item
 from tests.harvester.moving import Watch, declared, forget, moves, proven, values_of
+from tests.installation import Installation
 
 URL = "https://a.example/rss"
 TWO = rss(rss_item("1"), rss_item("2"))
@@ -106,6 +108,18 @@ def test_deciders_are_those_that_the_limiter_names() -> None:
 def test_what_is_closed_is_there_from_the_start() -> None:
     assert set(values_of(metrics.discovery_fetch_failures)) == {(reason,) for reason in FetchFailure}
     assert len(values_of(metrics.rate_limit_requests)) == 3 * len(values_of(metrics.rate_limit_denials))
+
+
+def test_every_mishap_is_there_from_the_start(tmp_path: Path) -> None:
+    page = Installation(tmp_path, f"sqlite:///{tmp_path}/none").manage("metrics", "--values", "errors_total").stdout
+    told = {
+        (sample.labels["type"], sample.labels["severity"]): sample.value
+        for family in text_string_to_metric_families(page)
+        for sample in family.samples
+        if sample.name == "errors_total"
+    }
+    expected = {(str(mishap), severity) for mishap in Mishap for severity in metrics.SEVERITIES[mishap]}
+    assert {key for key, value in told.items() if value == 0} >= expected
 
 
 # --- discovery -------------------------------------------------------------------------------------------------------

@@ -5,16 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from itertools import product
 from typing import Any
 
 import pytest
+from celery.signals import worker_ready
 from django.test import Client
 
 from harvester import metrics, wiring
+from harvester.config.celery import app
 from harvester.metrics import Mishap
 from health.engine import stop_engine
 from health.signals import component_checked
 from health.status import ComponentHealth, HealthStatus
+from observability.metrics import TASK_OUTCOMES, background_task_duration, background_tasks_completed
 from ratelimit import get_rate_limiter
 from ratelimit.identity import Identity
 from ratelimit.identity.identities import address_identity
@@ -212,6 +216,24 @@ def test_the_real_components_are_within_the_budget(client: Client, db: None) -> 
     stop_engine()
     assert {"database", "disk", "memory", "sources", "pipeline", "worker"} <= names
     assert "other" not in names
+
+
+# --- the worker ------------------------------------------------------------------------------------------------------
+
+
+class _Worker:
+    """As much of Celery's as a listener may ask for."""
+
+    app = app
+
+
+def test_the_tasks_of_a_worker_are_there_from_the_start() -> None:
+    app.loader.import_default_modules()
+    worker_ready.send(sender=_Worker())
+    names = {f"harvester.tasks.{name}" for name in ("harvest", "sweep_runs", "harvest_due")}
+    assert set(values_of(background_tasks_completed)) >= set(product(names, TASK_OUTCOMES))
+    assert {name for (name,) in values_of(background_task_duration)} >= names
+    assert not any(name.startswith("celery.") for name, _ in values_of(background_tasks_completed))
 
 
 # --- listening -------------------------------------------------------------------------------------------------------
