@@ -6,7 +6,7 @@ Below all that counts, so it knows no models: what labels may say of them stands
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Literal, TypeAlias, get_args
 
@@ -26,6 +26,8 @@ REJECTIONS = (
     *("too_many", "lookup_timeout", "lookup_failed", "malformed"),
 )
 """Why an API key is not accepted, as ``ratelimit.signals`` lists them."""
+DECIDERS = ("redis", "memory", "deny_cache", "none")
+"""What a decision of the limiter may rest on."""
 
 
 CheckResult: TypeAlias = Literal["allowed", "denied", "shadow"]
@@ -45,8 +47,25 @@ class Mishap(StrEnum):
     COMPONENT_UNHEALTHY = "component_unhealthy"
 
 
+Severity: TypeAlias = Literal["warning", "error", "critical"]
+SEVERITIES: Mapping[Mishap, tuple[Severity, ...]] = {
+    Mishap.FETCH_FAILED: ("warning", "error"),
+    Mishap.ENTRY_REFUSED: ("warning",),
+    Mishap.ARTIFACT_FAILED: ("error",),
+    Mishap.RUN_FAILED: ("error",),
+    Mishap.RUN_LOST: ("error",),
+    Mishap.RATE_LIMIT_FALLBACK: ("warning",),
+    Mishap.COMPONENT_DEGRADED: ("warning",),
+    Mishap.COMPONENT_UNHEALTHY: ("error",),
+}
+"""How bad each may be."""
+# At zero from the start: the first one is then a rise, which a rate shows.
+for _mishap, _severities in SEVERITIES.items():
+    for _severity in _severities:
+        errors.at(_mishap, _severity)
+
 _tier = Label("tier", Closed(known_tiers()))
-_decider = Label("backend", Closed(("redis", "memory", "none")))
+_decider = Label("backend", Closed(DECIDERS))
 _store = Label("backend", Closed(("redis", "memory")))
 _source = Label("source", Budget(50, may_be_spent=True))
 _stage = Label("stage", Closed(STAGES))
@@ -56,7 +75,7 @@ _component = Label("component", Budget(40, may_be_spent=True))
 
 rate_limit_requests = Counter(
     "rate_limit_requests_total",
-    "Decisions of the rate limiter; shadow is a denial that was let through.",
+    "Decisions of the limiter, two for an operation with a price of its own; shadow is a denial that was let through.",
     group="Rate limiter",
     labels=(_tier, Label("result", Closed(get_args(CheckResult)))),
 )
@@ -68,7 +87,7 @@ rate_limit_denials = Counter(
 )
 rate_limit_check_duration = Histogram(
     "rate_limit_check_duration_seconds",
-    "What a decision took, by who has decided; none: without asking anybody, from what was known or for no limit.",
+    "What a decision took, by what decided; deny_cache: a denial, from what Redis said last; none: nobody was asked.",
     group="Rate limiter",
     labels=(_decider,),
     buckets=FAST,
@@ -256,6 +275,6 @@ def record_relationships(found: Iterable[tuple[str, str, float]]) -> None:
         observe(confidence)
 
 
-def record_mishap(mishap: Mishap, severity: str, count: int = 1) -> None:
-    """Count errors that were met and dealt with; ``severity`` is ``warning``, ``error`` or ``critical``."""
+def record_mishap(mishap: Mishap, severity: Severity, count: int = 1) -> None:
+    """Count errors that were met and dealt with; ``severity`` is one of those that ``SEVERITIES`` has for it."""
     errors.at(mishap, severity).inc(count)

@@ -7,16 +7,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from celery.signals import worker_ready
+
 from harvester import metrics
 from harvester.metrics import CheckResult, Mishap
 from health.signals import component_checked, status_changed
 from health.status import ComponentHealth, HealthStatus
+from observability.metrics import TASK_OUTCOMES, background_task_duration, background_tasks_completed
 from ratelimit.bucket import Decision
 from ratelimit.signals import backend_changed, identity_rejected, request_checked
 
 _WORST = HealthStatus.UNHEALTHY.severity
 _AS_SET_UP = frozenset({"locmem", "no_redis"})
 """Reasons to decide in memory that are the settings' choice; with any other a Redis was wanted."""
+_OWN_TASKS = "harvester.tasks."
 
 
 def connect() -> None:
@@ -26,6 +30,7 @@ def connect() -> None:
     backend_changed.connect(_note_backend, dispatch_uid="harvester.wiring")
     component_checked.connect(_note_component, dispatch_uid="harvester.wiring")
     status_changed.connect(_count_decline, dispatch_uid="harvester.wiring")
+    worker_ready.connect(_expect_tasks, dispatch_uid="harvester.wiring")
 
 
 def _count_check(decision: Decision, shadow: bool, duration_seconds: float, **_: Any) -> None:
@@ -57,3 +62,12 @@ def _count_decline(component: ComponentHealth, previous: HealthStatus | None, **
         metrics.record_mishap(Mishap.COMPONENT_UNHEALTHY, "error")
     else:
         metrics.record_mishap(Mishap.COMPONENT_DEGRADED, "warning")
+
+
+def _expect_tasks(sender: Any, **_: Any) -> None:
+    """The series of our own tasks are there at zero once a worker is: the first failure is then a rise."""
+    for name in sender.app.tasks:
+        if name.startswith(_OWN_TASKS):
+            background_task_duration.at(name)
+            for outcome in TASK_OUTCOMES:
+                background_tasks_completed.at(name, outcome)

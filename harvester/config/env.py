@@ -28,13 +28,17 @@ GENERATED_KEY_PREFIX = "django-insecure-"
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """One environment variable. ``default`` is written as in the environment; the empty string means “not set”."""
+    """One environment variable. ``default`` is written as in the environment; the empty string means “not set”.
+
+    Where ``may_be_empty``, one that is there and empty says “none”, and does not fall back to the default.
+    """
 
     name: str
     parse: Callable[[str], Any]
     default: str
     help: str
     is_secret: bool = False
+    may_be_empty: bool = False
 
 
 VARIABLES: tuple[Variable, ...] = (
@@ -176,7 +180,8 @@ VARIABLES: tuple[Variable, ...] = (
         "OBSERVABILITY_ALLOWED_NETWORKS",
         parsers.networks,
         "127.0.0.0/8,::1/128",
-        "Networks from which /metrics may be read without a token, comma-separated; never through a proxy.",
+        "Networks from which /metrics is read without a token, comma-separated, empty: none; never through a proxy.",
+        may_be_empty=True,
     ),
     Variable(
         "OBSERVABILITY_WORKER_HOST",
@@ -231,12 +236,14 @@ class Environment:
         return cls(over_dotenv(os.environ, BASE_DIR / (named or ".env")))
 
     def get(self, name: str) -> Any:
-        """The parsed value, or its parsed default; ``None`` where both are empty.
+        """The parsed value, or its parsed default; ``None`` where both are empty, or where it is empty and may be.
 
         Raises ImproperlyConfigured that names the variable and says what to write; a secret's value is not repeated.
         """
         variable = _BY_NAME[name]
-        written = self._written(name) or variable.default
+        written = self._written(name)
+        if not written and not (variable.may_be_empty and self._is_there(name)):
+            written = variable.default
         if not written:
             return None
         try:
@@ -257,6 +264,9 @@ class Environment:
 
     def names(self, name: str) -> list[str]:
         return list(self.get(name) or ())
+
+    def _is_there(self, name: str) -> bool:
+        return name in self._values or bool(self._values.get(f"{name}_FILE"))
 
     def _written(self, name: str) -> str:
         path = self._values.get(f"{name}_FILE", "")

@@ -11,7 +11,6 @@ from django.db.models import Q
 from django.utils import timezone
 
 from harvester.errors import RunTakenAwayError
-from harvester.models.counted import CountedRun
 
 
 class RunStatus(models.TextChoices):
@@ -22,7 +21,7 @@ class RunStatus(models.TextChoices):
     CANCELLED = "cancelled", "cancelled"
 
 
-class Run(CountedRun, models.Model):
+class Run(models.Model):
     """One harvest. ``parameters`` is what was asked for (source, only, stage, since, limit), absent where not said.
 
     ``stage_reports`` is ``[{"stage", "processed", "failed", "duration_seconds", …}]`` in the order they ran and

@@ -36,6 +36,9 @@ class Work(Protocol):
 _ANALYSIS: dict[str, Work] = {same_work.NAME: same_work.run, score.NAME: score.run}
 STAGES = (ingest.NAME, *_ANALYSIS)
 
+#: How a fetch ends that has heard from its source: nothing else makes an ingest of some sources a success.
+_HEARD_FROM = frozenset({"fetched", "unchanged"})
+
 #: The other word that ``parameters["only"]`` may say.
 ONLY_SAMPLE = "sample"
 
@@ -130,7 +133,8 @@ def _ingest(run: Run, client: HttpClient, progress: Progress) -> None:
     processed = sum(report.fetched for report in reports)
     failed = sum(report.errors for report in reports)
     total = StageReport(ingest.NAME, processed, failed, time.monotonic() - started)
-    _record(run, total, has_succeeded=not _have_all_failed(report.outcome for report in reports))
+    outcomes = {report.outcome for report in reports}
+    _record(run, total, has_succeeded=not outcomes or not outcomes.isdisjoint(_HEARD_FROM))
 
 
 def _sources(run: Run) -> list[Source]:

@@ -111,7 +111,10 @@ def work_off(stage: str, pending: QuerySet[Artifact], process: Process) -> Stage
 
 def _claimed(pending: QuerySet[Artifact]) -> QuerySet[Artifact]:
     if connection.features.has_select_for_update_skip_locked:
-        return pending.select_for_update(skip_locked=True, of=("self",))
+        # Others may refer to these rows meanwhile: two batches that link each other's artifacts would wait for ever.
+        return pending.select_for_update(
+            skip_locked=True, of=("self",), no_key=connection.features.has_select_for_no_key_update
+        )
     return pending
 
 

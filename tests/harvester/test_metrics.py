@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from importlib import import_module
 from io import StringIO
 from pathlib import Path
@@ -13,11 +15,14 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.db import OperationalError, transaction
+from django.test import Client
 from django.utils import timezone
 from prometheus_client import REGISTRY
+from prometheus_client.parser import text_string_to_metric_families
 
 from harvester import metrics
-from harvester.actions import create_run, remove_source
+from harvester.actions import add_source, edit_source, pause_source, remove_source, resume_source
+from harvester.clients.http import Reply
 from harvester.errors import FetchError, FetchFailure
 from harvester.metrics import Mishap
 from harvester.models import (
@@ -28,16 +33,20 @@ from harvester.models import (
     RelationshipType,
     Run,
     Score,
-    Source,
+    User,
 )
 from harvester.pipeline import ingest, same_work, score
 from harvester.pipeline.ingest import storing
 from harvester.pipeline.run import STAGES, claim, harvest, sweep
 from harvester.sources.base import Item, Page
-from ratelimit import signals
-from tests.factories import make_artifact, make_identifier, make_run, make_source, make_user
+from ratelimit import deny_cache, limiter, signals
+from ratelimit.bucket import Decision
+from ratelimit.stores.memory import MemoryStore
+from ratelimit.stores.redis.store import RedisStore
+from tests.factories import make_artifact, make_identifier, make_run, make_source
 from tests.fakes import FakeWeb, rss, rss_item
 from tests.harvester.moving import Watch, declared, forget, moves, proven, values_of
+from tests.installation import Installation
 
 URL = "https://a.example/rss"
 TWO = rss(rss_item("1"), rss_item("2"))
@@ -89,9 +98,28 @@ def test_the_reasons_of_rejected_keys_are_those_that_the_limiter_lists() -> None
     )
 
 
+def test_deciders_are_those_that_the_limiter_names() -> None:
+    stores = (MemoryStore, RedisStore)
+    assert {*(store.name for store in stores), deny_cache.BACKEND, limiter.NOBODY} == set(metrics.DECIDERS)
+    told = (Decision.__doc__ or "").partition("``backend`` is what decided: ")[2].partition(".")[0]
+    assert tuple(re.findall("``([a-z_]+)``", told)) == metrics.DECIDERS
+
+
 def test_what_is_closed_is_there_from_the_start() -> None:
     assert set(values_of(metrics.discovery_fetch_failures)) == {(reason,) for reason in FetchFailure}
     assert len(values_of(metrics.rate_limit_requests)) == 3 * len(values_of(metrics.rate_limit_denials))
+
+
+def test_every_mishap_is_there_from_the_start(tmp_path: Path) -> None:
+    page = Installation(tmp_path, f"sqlite:///{tmp_path}/none").manage("metrics", "--values", "errors_total").stdout
+    told = {
+        (sample.labels["type"], sample.labels["severity"]): sample.value
+        for family in text_string_to_metric_families(page)
+        for sample in family.samples
+        if sample.name == "errors_total"
+    }
+    expected = {(str(mishap), severity) for mishap in Mishap for severity in metrics.SEVERITIES[mishap]}
+    assert {key for key, value in told.items() if value == 0} >= expected
 
 
 # --- discovery -------------------------------------------------------------------------------------------------------
@@ -151,6 +179,37 @@ def test_a_source_that_fails_is_counted_with_its_reason(reason: FetchFailure) ->
     assert watch.of(metrics.discovery_fetch_duration, source.name) == 1
     assert watch.of(metrics.discovery_pipeline_duration, "ingest") == 1
     assert values_of(metrics.discovery_pipeline_last_success)["ingest",] == was, "nothing but failures is no success"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("state", "has_succeeded"),
+    [("waiting", False), ("busy", False), ("gone", False), ("unchanged", True), ("absent", True), ("fetched", True)],
+)
+def test_an_ingest_succeeds_when_it_has_heard_from_a_source_or_there_is_none(state: str, has_succeeded: bool) -> None:
+    run, web = a_run(), FakeWeb({URL: TWO})
+    if state == "waiting":
+        make_source(url=URL, leave_alone_until=timezone.now() + timedelta(hours=1))
+    elif state == "busy":
+        make_source(url=URL, claimed_by=a_run())
+    elif state == "unchanged":
+        make_source(url=URL, etag='"known"')
+        web = FakeWeb({URL: Reply(URL, 304, {}, b"")})
+    elif state == "gone":
+        source = make_source(url=URL)
+
+        def is_removed_meanwhile(_url: str) -> str:
+            remove_source(source)
+            return TWO
+
+        web = FakeWeb(is_removed_meanwhile)
+    elif state == "fetched":
+        make_source(url=URL)
+        make_source("Another", url="https://b.example/rss", leave_alone_until=timezone.now() + timedelta(hours=1))
+    metrics.discovery_pipeline_last_success.at("ingest").set(-1)
+    harvest(run, web)
+    assert [report["outcome"] for report in run.source_reports][:1] == ([] if state == "absent" else [state])
+    assert (values_of(metrics.discovery_pipeline_last_success)["ingest",] > 0) is has_succeeded
 
 
 @pytest.mark.django_db
@@ -317,40 +376,55 @@ def test_a_link_that_another_worker_has_made_meanwhile_is_not_ours(monkeypatch: 
 # --- models ----------------------------------------------------------------------------------------------------------
 
 
-def test_rows_written_by_themselves_are_counted(db: None) -> None:
-    def count(operation: str, model: str) -> float:
-        value = REGISTRY.get_sample_value(f"django_model_{operation}_total", {"model": model})
-        assert value is not None, "there from the start"
-        return value
+@pytest.fixture
+def written(db: None) -> Callable[[str], dict[str, float]]:
+    """How many rows of a model were inserted, updated and deleted since."""
 
-    makers: dict[str, Callable[[], Source | Run | Any]] = {"source": make_source, "run": make_run, "user": make_user}
-    for model, make in makers.items():
-        before = {operation: count(operation, model) for operation in ("inserts", "updates", "deletes")}
-        row = make()
-        row.save()
-        row.delete()
-        assert {operation: count(operation, model) - was for operation, was in before.items()} == {
-            "inserts": 1,
-            "updates": 1,
-            "deletes": 1,
-        }, model
+    def count(model: str) -> dict[str, float]:
+        found = {
+            operation: REGISTRY.get_sample_value(f"django_model_{operation}_total", {"model": model})
+            for operation in ("inserts", "updates", "deletes")
+        }
+        assert None not in found.values(), "there from the start"
+        return {operation: value or 0.0 for operation, value in found.items()}
+
+    before = {model: count(model) for model in ("source", "user")}
+    return lambda model: {operation: value - before[model][operation] for operation, value in count(model).items()}
 
 
-def test_the_product_moves_them_too(db: None) -> None:
-    def counts() -> list[float | None]:
-        return [
-            REGISTRY.get_sample_value(f"django_model_{operation}_total", {"model": model})
-            for operation, model in (("inserts", "run"), ("inserts", "source"), ("deletes", "source"))
-        ]
+def test_sources_that_come_change_and_go_are_counted(written: Callable[[str], dict[str, float]]) -> None:
+    source = add_source(kind="feed", name="A feed", url=URL)
+    assert written("source") == {"inserts": 1, "updates": 0, "deletes": 0}
+    edit_source(source, url="https://b.example/rss")
+    pause_source(source)
+    resume_source(source)
+    assert written("source") == {"inserts": 1, "updates": 3, "deletes": 0}
+    remove_source(source)
+    assert written("source") == {"inserts": 1, "updates": 3, "deletes": 1}
 
-    before = counts()
-    create_run(trigger="command")
-    remove_source(make_source())
-    assert [now - was for now, was in zip(counts(), before, strict=True) if now is not None and was is not None] == [
-        1,
-        1,
-        1,
-    ]
+
+def test_accounts_that_come_change_and_go_are_counted(written: Callable[[str], dict[str, float]]) -> None:
+    call_command("createsuperuser", username="anna", email="anna@a.example", interactive=False, stdout=StringIO())
+    assert written("user") == {"inserts": 1, "updates": 0, "deletes": 0}
+    operator = Client()
+    operator.force_login(User.objects.get())  # notes the time of the login
+    assert written("user") == {"inserts": 1, "updates": 1, "deletes": 0}
+    account = {"username": "ben", "password1": "correct horse battery", "password2": "correct horse battery"}
+    operator.post("/admin/harvester/user/add/", account | {"usable_password": "true"})
+    ben = User.objects.get(username="ben")
+    assert written("user")["inserts"] == 2
+    was = written("user")["updates"]
+    joined = {"date_joined_0": "2026-03-01", "date_joined_1": "10:00:00"}
+    operator.post(f"/admin/harvester/user/{ben.pk}/change/", {"username": "bert", **joined})
+    assert User.objects.get(pk=ben.pk).username == "bert"
+    assert written("user")["updates"] == was + 1
+    operator.post(f"/admin/harvester/user/{ben.pk}/delete/", {"post": "yes"})
+    assert written("user")["deletes"] == 1
+
+
+def test_nothing_counts_what_would_stay_at_zero(db: None) -> None:
+    """A run changes in bulk only, and is never deleted."""
+    assert REGISTRY.get_sample_value("django_model_updates_total", {"model": "run"}) is None
 
 
 # --- what it costs ---------------------------------------------------------------------------------------------------

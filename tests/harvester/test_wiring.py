@@ -5,16 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from itertools import product
 from typing import Any
 
 import pytest
+from celery.signals import worker_ready
 from django.test import Client
 
 from harvester import metrics, wiring
+from harvester.config.celery import app
 from harvester.metrics import Mishap
 from health.engine import stop_engine
 from health.signals import component_checked
 from health.status import ComponentHealth, HealthStatus
+from observability.metrics import TASK_OUTCOMES, background_task_duration, background_tasks_completed
 from ratelimit import get_rate_limiter
 from ratelimit.identity import Identity
 from ratelimit.identity.identities import address_identity
@@ -139,6 +143,22 @@ def test_a_redis_that_dies_is_down_until_it_is_back(client: Client, buckets: ser
     assert sum(values_of(Mishap.RATE_LIMIT_FALLBACK).values()) == before + 1
 
 
+@pytest.mark.django_db
+def test_a_flood_is_denied_without_asking_redis_and_counted_all_the_same(
+    client: Client, settings: Any, buckets: Any
+) -> None:
+    settings.RATELIMIT_TIERS = {"anonymous": {"limit": 3, "window_seconds": 3600}}
+    settings.RATELIMIT_ENFORCE = True
+    watch = Watch()
+    assert [client.get(CHEAP).status_code for _ in range(10)] == [200] * 3 + [429] * 7
+    assert watch.all_of(metrics.rate_limit_requests) == {("anonymous", "allowed"): 3, ("anonymous", "denied"): 7}
+    assert watch.all_of(metrics.rate_limit_denials) == {("anonymous",): 7}
+    decided = watch.all_of(metrics.rate_limit_check_duration)
+    assert sum(decided.values()) == 10
+    assert set(decided) == {("redis",), ("deny_cache",)}
+    assert decided["redis",] >= 3
+
+
 def test_memory_that_was_asked_for_is_no_fallback(client: Client, settings: Any) -> None:
     settings.RATELIMIT_EXPECTED_PROCESSES = 2  # a limiter anew
     for _, child in metrics.rate_limiter_backend_up.series():
@@ -196,6 +216,24 @@ def test_the_real_components_are_within_the_budget(client: Client, db: None) -> 
     stop_engine()
     assert {"database", "disk", "memory", "sources", "pipeline", "worker"} <= names
     assert "other" not in names
+
+
+# --- the worker ------------------------------------------------------------------------------------------------------
+
+
+class _Worker:
+    """As much of Celery's as a listener may ask for."""
+
+    app = app
+
+
+def test_the_tasks_of_a_worker_are_there_from_the_start() -> None:
+    app.loader.import_default_modules()
+    worker_ready.send(sender=_Worker())
+    names = {f"harvester.tasks.{name}" for name in ("harvest", "sweep_runs", "harvest_due")}
+    assert set(values_of(background_tasks_completed)) >= set(product(names, TASK_OUTCOMES))
+    assert {name for (name,) in values_of(background_task_duration)} >= names
+    assert not any(name.startswith("celery.") for name, _ in values_of(background_tasks_completed))
 
 
 # --- listening -------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from harvester.config.env import (
+    DOTENV,
     INSECURE_SECRET_KEY,
     VARIABLES,
     Environment,
@@ -154,6 +155,34 @@ def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
 def test_value_and_file_together_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ImproperlyConfigured, match="keep one"):
         Environment({"SECRET_KEY": "a", "SECRET_KEY_FILE": "b"}).text("SECRET_KEY")
+
+
+NETWORKS = "OBSERVABILITY_ALLOWED_NETWORKS"
+
+
+def test_networks_that_are_not_given_are_this_machines() -> None:
+    assert Environment({}).names(NETWORKS) == ["127.0.0.0/8", "::1/128"]
+
+
+@pytest.mark.parametrize("empty", ["", "  "])
+def test_networks_that_are_given_and_empty_are_none(empty: str, tmp_path: Path) -> None:
+    assert Environment({NETWORKS: empty}).names(NETWORKS) == []
+    (tmp_path / "networks").write_text(f"{empty}\n")
+    assert Environment({f"{NETWORKS}_FILE": str(tmp_path / "networks")}).names(NETWORKS) == []
+
+
+def test_an_empty_line_of_dotenv_is_given_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "dotenv").write_text(f"{NETWORKS}=\n")
+    monkeypatch.setenv(DOTENV, str(tmp_path / "dotenv"))
+    monkeypatch.delenv("ENVIRONMENT")  # tests read no such file
+    monkeypatch.delenv(NETWORKS, raising=False)
+    assert Environment.of_process().names(NETWORKS) == []
+
+
+def test_any_other_that_is_given_and_empty_has_its_default() -> None:
+    for variable in VARIABLES:
+        if not variable.may_be_empty:
+            assert Environment({variable.name: ""}).get(variable.name) == Environment({}).get(variable.name)
 
 
 def test_names_are_split_at_commas() -> None:

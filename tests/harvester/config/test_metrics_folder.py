@@ -21,6 +21,7 @@ import pytest
 from harvester.config.celery import HarvesterCelery
 from harvester.config.env import Environment
 from harvester.config.metrics_folder import VARIABLE, share_metrics
+from observability.metrics import TASK_OUTCOMES
 from observability.multiprocess.reading import Parser, read_folder
 from observability.multiprocess.slots import living_slots, take_slot
 from tests.fakes import rss, rss_item
@@ -44,6 +45,13 @@ def counted(folder: Path, sample: str, **labels: str) -> float:
         for one in family.samples
         if one.name == sample and labels.items() <= one.labels.items()
     )
+
+
+def series(folder: Path, sample: str, **labels: str) -> list[dict[str, str]]:
+    """The labels of a sample's series that have these among them."""
+    families = read_folder(folder, Parser()).families
+    samples = [one for family in families.values() for one in family.samples if one.name == sample]
+    return [one.labels for one in samples if labels.items() <= one.labels.items()]
 
 
 def wait_until(is_so: Callable[[], bool], why: Callable[[], str] = lambda: "") -> None:
@@ -358,6 +366,8 @@ def test_the_worker_counts_in_its_own_folder_and_the_web_sees_none_of_it(install
             for stage in ("ingest", "same_work", "score"):
                 succeeded_at = counted(folder, "discovery_pipeline_last_success_timestamp_seconds", stage=stage)
                 assert 0 <= time.time() - succeeded_at < PATIENCE_SECONDS
+            outcomes = series(folder, "background_tasks_completed_total", task="harvester.tasks.harvest")
+            assert {one["status"] for one in outcomes} == set(TASK_OUTCOMES), "also of what has not happened"
             assert len(living_slots(folder)) >= 2, "the worker's main process and its pool's"
         finally:
             worker.send_signal(signal.SIGTERM)

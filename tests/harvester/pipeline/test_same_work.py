@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
+from django.db import connection
 
 from harvester.actions import remove_source
 from harvester.models import Artifact, ArtifactKind, ArtifactStage, IdentifierScheme, Relationship, Source
 from harvester.pipeline import same_work
 from harvester.pipeline.ingest import storing
+from harvester.pipeline.stage import StageReport
 from harvester.sources.base import Author, Item, Page
 
 pytestmark = pytest.mark.django_db
 
+PATIENCE_SECONDS = 60
 Links = list[tuple[str, str, str, str]]
 
 
@@ -150,3 +156,31 @@ def test_removing_a_source_leaves_the_others_linked() -> None:
     assert [(one, two) for one, two, _, _ in links()] == [("a1", "b1"), ("a1", "c1")]
     remove_source(Source.objects.get(name="A"))
     assert [(one, two) for one, two, _, _ in links()] == [("b1", "c1")]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_workers_that_link_each_others_artifacts_do_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has claimed half of every work before either links anything; SQLite has one writer at a time."""
+    pairs = 6
+    for source in ("A", "B"):
+        for number in range(pairs):
+            put(source, f"{source}{number}", **doi(f"10.5555/{number}"))
+    at_once = 2 if connection.features.has_select_for_update_skip_locked else 1
+    have_claimed = threading.Barrier(at_once)
+    real = same_work.process
+
+    def link(artifacts: Sequence[Artifact]) -> None:
+        have_claimed.wait(PATIENCE_SECONDS)
+        real(artifacts)
+
+    def work() -> StageReport:
+        try:
+            return same_work.run(limit=pairs)
+        finally:
+            connection.close()
+
+    monkeypatch.setattr(same_work, "process", link)
+    with ThreadPoolExecutor(at_once) as workers:
+        reports = [future.result(PATIENCE_SECONDS) for future in [workers.submit(work) for _ in range(2)]]
+    assert [(report.processed, report.failed) for report in reports] == [(pairs, 0)] * 2
+    assert Relationship.objects.count() == pairs
