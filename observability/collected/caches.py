@@ -12,6 +12,7 @@ from django.core.cache.backends.db import DatabaseCache
 from django.core.cache.backends.filebased import FileBasedCache
 from django.core.cache.backends.locmem import LocMemCache
 from django.db import connections, router
+from django.utils.module_loading import import_string
 from prometheus_client.core import Metric as Family
 
 from observability.cache import leave_out
@@ -57,6 +58,12 @@ class CacheCollector:
     def __init__(self, alias: str) -> None:
         self.name = f"cache_{alias}"
         self._alias = alias
+
+    @property
+    def is_of_this_process(self) -> bool:
+        """Local memory is each process's own."""
+        kind = import_string(caches.settings[self._alias]["BACKEND"])
+        return isinstance(kind, type) and issubclass(kind, LocMemCache)
 
     def collect(self) -> Iterable[Family]:
         cache: Any = caches.create_connection(self._alias)

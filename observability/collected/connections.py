@@ -53,6 +53,11 @@ class ConnectionsCollector:
         self.name = f"connections_{alias}"
         self._alias = alias
 
+    @property
+    def is_of_this_process(self) -> bool:
+        """Whoever opens a file of SQLite's has handles of its own."""
+        return connections.create_connection(self._alias).vendor == "sqlite"
+
     def collect(self) -> Iterable[Family]:
         connection: Any = connections[self._alias]
         if connection.vendor == "postgresql":

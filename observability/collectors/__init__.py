@@ -1,7 +1,7 @@
 """What must be asked rather than told: every collector's last snapshot, made anew when it is old, marked by its age.
 
 The page never waits for a collector: a database that hangs costs a scrape 10 ms, and its numbers stand on the page as
-they were, with their age beside them.
+they were, with their age beside them. Processes that share a folder share the snapshots too.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from observability.collected import built_in, immediate
 from observability.collectors.base import Collector, name_of
 from observability.collectors.finding import find_collector
 from observability.collectors.fitness import Merged
-from observability.collectors.snapshots import Broken, Immediate, Run, Snapshots, View
+from observability.collectors.runs import Run
+from observability.collectors.snapshots import Broken, Immediate, Snapshots, View
 from observability.conf import conf, on_change
 from observability.errors import CollectorSettingError
 from observability.pulled import Pulled
@@ -74,7 +75,8 @@ def read_collected(patience_seconds: float = PATIENCE_SECONDS) -> list[Family]:
     """The families of every collector's last snapshot, and those about the collectors themselves. Raises nothing.
 
     Waits ``patience_seconds`` at most for what is too old, counted from the beginning of its refresh: what others have
-    waited for as long is not waited for again.
+    waited for as long is not waited for again. It waits longer, once for each refresh, for what it would have to leave
+    out.
     """
     sources = _sources.all()
     _wait(sources, patience_seconds)
@@ -100,7 +102,7 @@ def forget_collected() -> None:
 def _wait(sources: Iterable[_Source], patience_seconds: float) -> None:
     going_on = [(source, run) for source in sources if (run := source.ask()) is not None]
     for _, run in going_on:
-        run.ended.wait(max(0.0, run.began_at + patience_seconds - monotonic()))
+        run.wait(max(0.0, run.began_at + max(patience_seconds, run.patience_seconds) - monotonic()))
     slow = [(source, run) for source, run in going_on if not (run.ended.is_set() or run.is_watched)]
     if not slow:
         return

@@ -17,9 +17,10 @@ _WORD_BEGINS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 class Collector(Protocol):
     """Reads what nobody tells: rows of a table, the length of a queue.
 
-    Two attributes may be there, of the class or of the object. ``name`` is the collector's in the metrics about it;
+    Three attributes may be there, of the class or of the object. ``name`` is the collector's in the metrics about it;
     without it, that is the class's name in snake case. ``snapshot_seconds`` is how old what it has read may be before
-    it is asked anew; without it, OBSERVABILITY_SNAPSHOT_SECONDS.
+    it is asked anew; without it, OBSERVABILITY_SNAPSHOT_SECONDS. ``is_of_this_process`` is True where it reads what
+    each process has for itself; without it, one process asks for all that share a folder.
     """
 
     def collect(self) -> Iterable[Family]:
@@ -41,6 +42,11 @@ def snapshot_seconds_of(source: object, default: float) -> float:
     if isinstance(said, int | float) and not isinstance(said, bool) and isfinite(said) and said > 0:
         return float(said)
     return default
+
+
+def is_of_this_process(source: object) -> bool:
+    """Of a collector or its class."""
+    return _said_by(source, "is_of_this_process") is True
 
 
 def _said_by(source: object, attribute: str) -> Any:

@@ -22,7 +22,9 @@ def forget_the_dead(folder: Path) -> int:
     reload, beside a predecessor that is still finishing, or for a mere look at the configuration.
     """
     try:
-        return 0 if living_slots(folder) else sum(_forget(folder, *left) for left in _left_behind(folder).items())
+        if living_slots(folder):
+            return 0
+        return sum(_forget(folder, *left) for left in _left_behind(folder).items()) + _forget_snapshots(folder)
     except OSError as error:
         logger.warning("old metrics are kept", extra={"folder": str(folder), "error": type(error).__name__})
         return 0
@@ -45,3 +47,11 @@ def _forget(folder: Path, slot: int, files: list[Path]) -> int:
         for path in files:
             path.unlink(missing_ok=True)
         return len(files)
+
+
+def _forget_snapshots(folder: Path) -> int:
+    """Of collectors, whatever belongs to them: whoever locks one of these looks whether it is still there."""
+    paths = list(folder.glob("snapshot-*"))
+    for path in paths:
+        path.unlink(missing_ok=True)
+    return len(paths)

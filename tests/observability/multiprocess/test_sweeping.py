@@ -105,6 +105,18 @@ def test_the_locks_stay(tmp_path: Path) -> None:
     assert living_slots(tmp_path) == {}
 
 
+def test_what_collectors_said_to_the_dead_is_forgotten(tmp_path: Path) -> None:
+    living = counting(tmp_path)
+    for name in ("snapshot-rows.json", "snapshot-rows.lock", "snapshot-rows.new"):
+        (tmp_path / name).touch()
+    try:
+        assert forget_the_dead(tmp_path) == 0
+    finally:
+        end(living)
+    assert forget_the_dead(tmp_path) == 4
+    assert [path.name for path in tmp_path.iterdir()] == ["slot-0.lock"]
+
+
 def test_what_is_not_ours_is_left_alone(tmp_path: Path) -> None:
     for name in ("notes.txt", "numbers.db", "counter_x.db"):
         (tmp_path / name).touch()
