@@ -25,20 +25,37 @@ def share_metrics(server: str, environment: Environment) -> None:
 
     In ``DATA_DIR/metrics`` unless the environment names one. To be called before any metric is imported.
     """
-    own = (BASE_DIR / environment.text("DATA_DIR") / "metrics" / server).resolve()
-    folder = os.environ.setdefault(VARIABLE, str(own)).strip()
+    folder = os.environ.setdefault(VARIABLE, str(_own_folder(server, environment))).strip()
     if folder:
         forget_the_dead(Path(folder))
         _warn_of_strangers(Path(folder))
 
 
+def join_metrics(server: str, environment: Environment) -> None:
+    """Have this process count beside a server's, and forget nothing: for a command that does that server's work.
+
+    Only where the server has made its folder, and we may write there: made by us it might be closed to the server. To
+    be called before any metric is imported.
+    """
+    folder = _own_folder(server, environment)
+    if folder.is_dir() and os.access(folder, os.W_OK | os.X_OK):
+        os.environ.setdefault(VARIABLE, str(folder))
+
+
+def _own_folder(server: str, environment: Environment) -> Path:
+    return (BASE_DIR / environment.text("DATA_DIR") / "metrics" / server).resolve()
+
+
 def _warn_of_strangers(folder: Path) -> None:
     """Two servers in one folder both show the sum. Nobody has set up logging yet, so the sentence says it all."""
-    strangers = _strangers(living_slots(folder).values())
+    try:
+        strangers = _strangers(living_slots(folder).values())
+    except OSError:  # told by forget_the_dead
+        return
     if strangers:
         logger.warning(
-            "Others count their metrics in %s too (process %s), and the page shows the sum of all: a second server needs "
-            "a DATA_DIR or a %s of its own.",
+            "Others count their metrics in %s too (process %s), and the page shows the sum of all: "
+            "a second server needs a DATA_DIR or a %s of its own.",
             folder,
             ", ".join(map(str, strangers)),
             VARIABLE,

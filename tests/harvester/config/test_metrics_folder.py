@@ -199,6 +199,28 @@ def test_commands_count_for_themselves(tmp_path: Path) -> None:
         assert not (tmp_path / "metrics").exists()
 
 
+def test_a_harvest_by_command_counts_with_the_worker(tmp_path: Path) -> None:
+    """Twice, and the second forgets nothing of what the first has counted and left."""
+    folder = tmp_path / "metrics" / "worker"
+    folder.mkdir(parents=True)
+    document = rss(rss_item("1"), rss_item("2")).encode()
+    with installation(tmp_path) as ready, loopback(lambda _path, _headers: Answer(document)) as there:
+        ready.manage("source", "add", "feed", "--name", "a feed", "--url", f"{there.address}/rss")
+        for times in (1, 2):
+            ready.harvest()
+            assert counted(folder, "discoveries_fetched_total", source="a feed") == 2 * times
+    succeeded_at = counted(folder, "discovery_pipeline_last_success_timestamp_seconds", stage="ingest")
+    assert 0 <= time.time() - succeeded_at < PATIENCE_SECONDS
+
+
+def test_a_harvest_without_a_worker_counts_for_itself(tmp_path: Path) -> None:
+    with installation(tmp_path) as ready:
+        assert ready.harvest()["status"] == "succeeded"
+        assert not (tmp_path / "metrics").exists()
+        (tmp_path / "metrics").write_text("no folder")
+        assert ready.harvest()["status"] == "succeeded"
+
+
 def test_the_counters_of_models_are_in_the_slots_too(tmp_path: Path) -> None:
     """Whatever the order of the apps: those of django-prometheus are made as soon as models are imported."""
     folder = tmp_path / "given"
