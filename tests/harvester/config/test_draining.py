@@ -78,13 +78,22 @@ def wait_until_it_answers(port: int, log: Path) -> None:
         time.sleep(0.1)
 
 
+def told_by_the_procfile(folder: Path, process: str, variable: str, given: str | None) -> str:
+    """What ``process`` gets to see of ``variable``, where the one who starts it has ``given`` one or none."""
+    (folder / "python").write_text(f'#!/bin/sh\necho "${variable}"\n')
+    (folder / "python").chmod(0o755)
+    commands = dict(line.split(": ", 1) for line in (HOUSE / "Procfile").read_text().splitlines())
+    environment = {"PATH": f"{folder}:{os.environ['PATH']}"} | ({variable: given} if given else {})
+    command = ["sh", "-c", commands[process]]
+    return subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout.rstrip("\n")
+
+
 @pytest.mark.parametrize(("given", "seconds"), [(None, "0"), ("7", "7")], ids=str)
 def test_the_procfile_drains_only_when_it_is_told_to(tmp_path: Path, given: str | None, seconds: str) -> None:
     """honcho, which `make run` starts, kills after 5 s what has not stopped, and nobody sends anything meanwhile."""
-    (tmp_path / "python").write_text('#!/bin/sh\necho "$HEALTH_DRAIN_SECONDS"\n')
-    (tmp_path / "python").chmod(0o755)
-    commands = dict(line.split(": ", 1) for line in (HOUSE / "Procfile").read_text().splitlines())
-    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"} | ({"HEALTH_DRAIN_SECONDS": given} if given else {})
-    command = ["sh", "-c", commands["web"]]
-    told = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
-    assert told == f"{seconds}\n"
+    assert told_by_the_procfile(tmp_path, "web", "HEALTH_DRAIN_SECONDS", given) == seconds
+
+
+@pytest.mark.parametrize(("given", "port"), [(None, "9808"), ("0", "0"), ("9000", "9000")], ids=str)
+def test_the_procfile_has_the_worker_serve_its_numbers(tmp_path: Path, given: str | None, port: str) -> None:
+    assert told_by_the_procfile(tmp_path, "worker", "OBSERVABILITY_WORKER_PORT", given) == port

@@ -102,6 +102,67 @@ def test_a_start_forgets_and_a_reload_does_not(environment: Environment, tmp_pat
     assert not left.exists()
 
 
+HOLD = """
+import sys
+from pathlib import Path
+from observability.multiprocess.slots import take_slot
+slot = take_slot(Path(sys.argv[1]))
+print("held", flush=True)
+sys.stdin.readline()
+"""
+START = """
+import sys
+from harvester.config.env import Environment
+from harvester.config.metrics_folder import share_metrics
+share_metrics("web", Environment({"DATA_DIR": sys.argv[1]}))
+"""
+WARNING = "Others count their metrics"
+
+
+@pytest.fixture
+def holder(tmp_path: Path) -> Iterator[int]:
+    """A process that holds a slot, a child of this one."""
+    command = [sys.executable, "-c", HOLD, str(tmp_path / "metrics" / "web")]
+    with subprocess.Popen(command, cwd=HOUSE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process.pid
+        process.kill()
+
+
+def told_at_a_start(folder: Path) -> str:
+    environment = {name: value for name, value in os.environ.items() if name != VARIABLE}
+    return subprocess.run(
+        [sys.executable, "-c", START, str(folder)],
+        cwd=HOUSE, env=environment, check=True, stderr=subprocess.PIPE, text=True,
+    ).stderr  # fmt: skip
+
+
+def test_a_server_says_that_another_counts_where_it_does(tmp_path: Path, holder: int) -> None:
+    """The two have one parent, as under one supervisor, and are strangers all the same."""
+    told = told_at_a_start(tmp_path)
+    assert WARNING in told
+    assert f"{tmp_path / 'metrics' / 'web'} too (process {holder})" in told
+
+
+def test_a_server_alone_says_nothing(tmp_path: Path) -> None:
+    assert told_at_a_start(tmp_path) == ""
+
+
+def test_children_are_no_strangers(environment: Environment, holder: int, caplog: pytest.LogCaptureFixture) -> None:
+    share_metrics("web", environment)
+    assert caplog.messages == []
+
+
+def test_neither_is_the_server_that_this_one_takes_over_from(tmp_path: Path, holder: int) -> None:
+    """As gunicorn does it at USR2: the new one is the old one's child, and the old one's workers live on."""
+    slot = take_slot(tmp_path / "metrics" / "web")
+    try:
+        assert told_at_a_start(tmp_path) == ""
+    finally:
+        slot.leave()
+
+
 def test_gunicorn_reads_it_before_it_imports_anything(environment: Environment, tmp_path: Path) -> None:
     """In a fresh interpreter: no metric may have been imported by the time the folder is known."""
     code = f"""
@@ -136,6 +197,28 @@ def test_commands_count_for_themselves(tmp_path: Path) -> None:
         code = "from observability.storage import storage; print(storage.is_shared)"
         assert ready.manage("shell", "-v", "0", "-c", code).stdout.strip() == "False"
         assert not (tmp_path / "metrics").exists()
+
+
+def test_a_harvest_by_command_counts_with_the_worker(tmp_path: Path) -> None:
+    """Twice, and the second forgets nothing of what the first has counted and left."""
+    folder = tmp_path / "metrics" / "worker"
+    folder.mkdir(parents=True)
+    document = rss(rss_item("1"), rss_item("2")).encode()
+    with installation(tmp_path) as ready, loopback(lambda _path, _headers: Answer(document)) as there:
+        ready.manage("source", "add", "feed", "--name", "a feed", "--url", f"{there.address}/rss")
+        for times in (1, 2):
+            ready.harvest()
+            assert counted(folder, "discoveries_fetched_total", source="a feed") == 2 * times
+    succeeded_at = counted(folder, "discovery_pipeline_last_success_timestamp_seconds", stage="ingest")
+    assert 0 <= time.time() - succeeded_at < PATIENCE_SECONDS
+
+
+def test_a_harvest_without_a_worker_counts_for_itself(tmp_path: Path) -> None:
+    with installation(tmp_path) as ready:
+        assert ready.harvest()["status"] == "succeeded"
+        assert not (tmp_path / "metrics").exists()
+        (tmp_path / "metrics").write_text("no folder")
+        assert ready.harvest()["status"] == "succeeded"
 
 
 def test_the_counters_of_models_are_in_the_slots_too(tmp_path: Path) -> None:
@@ -286,6 +369,17 @@ def test_workers_that_are_replaced_leave_their_counts_and_no_files(installed: In
             wait_until(have_been_replaced)
         assert web.requests() == web.answered
         assert len(list(web.folder.glob("counter_*.db"))) <= 2 * WORKERS + 1
+
+
+def test_only_another_server_is_told_of(installed: Installation) -> None:
+    with serving(installed) as web:
+        before = web.workers()
+        web.process.send_signal(signal.SIGHUP)
+        wait_until(partial(web.have_been_replaced, before))
+        assert WARNING not in web.log.read_text()
+        with serving(installed) as other:
+            assert f"process {web.process.pid}, " in other.log.read_text()
+        assert web.log.read_text().count(WARNING) == 1
 
 
 def test_a_killed_worker_leaves_its_counts(installed: Installation) -> None:
