@@ -67,8 +67,7 @@ _Source: TypeAlias = Snapshots | Broken | Immediate
 
 def start_collecting() -> None:
     """Begin every refresh that is due and wait for none, for whoever has other work to do before ``read_collected``."""
-    for source in _sources.all():
-        source.ask()
+    _ask(_sources.all())
 
 
 def read_collected(patience_seconds: float = PATIENCE_SECONDS) -> list[Family]:
@@ -94,13 +93,21 @@ def read_collected(patience_seconds: float = PATIENCE_SECONDS) -> list[Family]:
 
 
 def forget_collected() -> None:
-    """Forget every snapshot and end what goes on; the collectors are made anew when next asked for."""
+    """Forget every snapshot of this process and end what goes on; the collectors are made anew when next asked for."""
     for source in _sources.renew():
         source.stop()
 
 
-def _wait(sources: Iterable[_Source], patience_seconds: float) -> None:
+def _ask(sources: Iterable[_Source]) -> Sequence[tuple[_Source, Run]]:
+    """The threads start last: each file that is looked at would else cost a turn of theirs."""
     going_on = [(source, run) for source in sources if (run := source.ask()) is not None]
+    for source, run in going_on:
+        source.start(run)
+    return going_on
+
+
+def _wait(sources: Iterable[_Source], patience_seconds: float) -> None:
+    going_on = _ask(sources)
     for _, run in going_on:
         run.wait(max(0.0, run.began_at + max(patience_seconds, run.patience_seconds) - monotonic()))
     slow = [(source, run) for source, run in going_on if not (run.ended.is_set() or run.is_watched)]

@@ -22,6 +22,7 @@ class Run:
         "deadline",
         "ended",
         "is_abandoned",
+        "is_started",
         "is_watched",
         "lines",
         "patience_seconds",
@@ -37,7 +38,7 @@ class Run:
         self.claim = claim
         self.told_at = 0.0
         self.ended = Event()
-        self.is_abandoned = self.is_watched = False
+        self.is_abandoned = self.is_started = self.is_watched = False
         self.lines = Lines()
 
     def wait(self, seconds: float) -> None:
@@ -56,7 +57,7 @@ class OthersRun(Run):
         super().__init__(began_at, timeout_seconds, patience_seconds)
         self.look = look
         self.claimed_at: float | None = None
-        self.is_watched = True  # by whoever runs it
+        self.is_started = self.is_watched = True  # by whoever runs it
 
     def wait(self, seconds: float) -> None:
         end, pause = monotonic() + seconds, _SHORTEST_PAUSE

@@ -105,11 +105,13 @@ class Board:
     def tell(self, told: Told) -> None:
         """For whoever has the claim. Where it cannot be written the last one stays, and grows old."""
         with suppress(Exception):
-            new = Path(self._new)
+            written, new = _written(told), Path(self._new)
             new.unlink(missing_ok=True)  # of one that was killed, perhaps another user's
             with new.open("xb") as file:
-                file.write(_written(told))
-            mark = _mark(new.stat())
+                file.write(written)
+                file.flush()
+                mark = _mark(os.fstat(file.fileno()))
+            Path(self._path).unlink(missing_ok=True)  # some file systems write to the disk at once what replaces a file
             new.rename(self._path)
             self._last = mark, told
 

@@ -85,14 +85,13 @@ class Snapshots:
         self._duration_seconds: float | None = None
 
     def ask(self) -> Run | None:
-        """Have it refreshed where it is too old; for what to wait then. Waits for nothing itself."""
+        """For what to wait where it is too old: ``start`` that. Waits for nothing itself."""
         with self._lock:
             was_well = self._is_well
             self._catch_up()
             now = self._clock()
             run = self._run
-            is_new = run is None and self._is_due(now) and self._begin(now)
-            if is_new:
+            if run is None and self._is_due(now) and self._begin(now):
                 run = self._run
             others = self._others = self._others if run is None and self._is_due(now) else None
             is_mended = self._is_well is True and was_well is False
@@ -100,11 +99,22 @@ class Snapshots:
             self.trouble.end()
         if run is None:
             return others if others is not None and now < others.deadline else None
-        if is_new:
-            self._start(run)
-        elif now >= run.deadline:
+        if now >= run.deadline:
             self.abandon(run)  # a watch may be late, or missing where the system has no more threads
         return run
+
+    def start(self, run: Run) -> None:
+        """Of a run that was asked for; every further time nothing happens."""
+        with self._lock:
+            if run.is_started:
+                return
+            run.is_started = True
+        try:
+            Thread(target=self._refresh, args=(run,), name=f"observability-{self.name}", daemon=True).start()
+        except RuntimeError:  # no more threads, or the process is ending: nothing that others should know
+            if run.claim is not None:
+                run.claim.end()
+            self._end(run, None, "no thread can be started for it")
 
     def view(self) -> View:
         """With the age of what is served; not well while its refresh is overdue."""
@@ -168,6 +178,8 @@ class Snapshots:
 
     def _see_others(self, board: Board, now: float) -> None:
         claimed_at, others = board.claimed_at(), self._others
+        if claimed_at is not None and claimed_at <= self._told_at:
+            claimed_at = None  # of one that was killed before
         if others is not None and others.claimed_at == claimed_at:
             return
         timeout_seconds = conf.collect_timeout_seconds
@@ -205,14 +217,6 @@ class Snapshots:
         else:  # what is rare is tried again soon
             ended_at = min(now, told.began_at + told.duration_seconds + offset)
             self._due_at = ended_at + min(fresh_seconds, conf.snapshot_seconds)
-
-    def _start(self, run: Run) -> None:
-        try:
-            Thread(target=self._refresh, args=(run,), name=f"observability-{self.name}", daemon=True).start()
-        except RuntimeError:  # no more threads, or the process is ending: nothing that others should know
-            if run.claim is not None:
-                run.claim.end()
-            self._end(run, None, "no thread can be started for it")
 
     def _refresh(self, run: Run) -> None:
         families, problem = None, "RuntimeError"
@@ -268,6 +272,8 @@ class Broken:
 
     def ask(self) -> None: ...
 
+    def start(self, run: Run) -> None: ...
+
     def abandon(self, run: Run) -> None: ...
 
     def view(self) -> View:
@@ -286,6 +292,8 @@ class Immediate:
         self._source = source
 
     def ask(self) -> None: ...
+
+    def start(self, run: Run) -> None: ...
 
     def abandon(self, run: Run) -> None: ...
 
