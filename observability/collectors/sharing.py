@@ -61,8 +61,6 @@ class Claim:
                 return
             _claims.discard(self)
             if self._is_there():
-                with suppress(OSError):
-                    os.ftruncate(self._descriptor, 0)
                 with suppress(OSError):  # said aloud: a child between fork and exec has the descriptor too
                     fcntl.flock(self._descriptor, fcntl.LOCK_UN)
                 os.close(self._descriptor)
@@ -105,14 +103,10 @@ class Board:
     def tell(self, told: Told) -> None:
         """For whoever has the claim. Where it cannot be written the last one stays, and grows old."""
         with suppress(Exception):
-            written, new = _written(told), Path(self._new)
-            new.unlink(missing_ok=True)  # of one that was killed, perhaps another user's
-            with new.open("xb") as file:
-                file.write(written)
-                file.flush()
-                mark = _mark(os.fstat(file.fileno()))
-            Path(self._path).unlink(missing_ok=True)  # some file systems write to the disk at once what replaces a file
-            new.rename(self._path)
+            mark = _write(self._new, _written(told))
+            with suppress(FileNotFoundError):  # some file systems write to the disk at once what replaces a file
+                os.unlink(self._path)  # noqa: PTH108 - as below
+            os.rename(self._new, self._path)  # noqa: PTH104 - as below
             self._last = mark, told
 
     def claim(self) -> Claim:
@@ -136,7 +130,7 @@ class Board:
         raise FileNotFoundError(self._lock)
 
     def claimed_at(self) -> float | None:
-        """Since when another has the claim; None where it has not said."""
+        """Since when another has the claim, or had it, where whoever has it now has not said; None: nobody has."""
         try:
             since = float(Path(self._lock).read_bytes())
         except (OSError, ValueError):
@@ -157,6 +151,22 @@ class Board:
 def _safe(name: str) -> str:
     safe = _UNSAFE.sub("_", name.lower())[:_LONGEST_NAME]
     return safe if safe == name else f"{safe}-{crc32(name.encode(errors='replace')):08x}"
+
+
+def _write(path: str, content: bytes) -> tuple[int, ...]:
+    """By few calls: after each of them a busy process lets another thread go first."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+    except FileExistsError:  # of one that was killed, perhaps another user's
+        Path(path).unlink()
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+    try:
+        left = memoryview(content)
+        while left:
+            left = left[os.write(descriptor, left) :]
+        return _mark(os.fstat(descriptor))
+    finally:
+        os.close(descriptor)
 
 
 def _identity(status: os.stat_result) -> tuple[int, int]:

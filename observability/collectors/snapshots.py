@@ -179,7 +179,7 @@ class Snapshots:
     def _see_others(self, board: Board, now: float) -> None:
         claimed_at, others = board.claimed_at(), self._others
         if claimed_at is not None and claimed_at <= self._told_at:
-            claimed_at = None  # of one that was killed before
+            claimed_at = None  # that run has ended, and the one that goes on is only just beginning
         if others is not None and others.claimed_at == claimed_at:
             return
         timeout_seconds = conf.collect_timeout_seconds

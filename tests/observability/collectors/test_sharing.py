@@ -361,6 +361,14 @@ def test_what_is_told_is_what_is_read(tmp_path: Path) -> None:
     assert [one.family.unit for one in read.families or ()] == ["seconds", "", ""]
 
 
+def test_what_one_left_that_was_killed_is_in_nobodys_way(tmp_path: Path) -> None:
+    board = Board(tmp_path, "rows")
+    (tmp_path / "snapshot-rows.new").write_text("half of")
+    board.tell(told())
+    assert board.read() == told()
+    assert [path.name for path in tmp_path.iterdir()] == ["snapshot-rows.json"]
+
+
 def test_a_file_is_read_once(tmp_path: Path) -> None:
     Board(tmp_path, "rows").tell(told(*families()))
     board = Board(tmp_path, "rows")
@@ -395,9 +403,7 @@ def test_one_has_the_claim_and_says_since_when(tmp_path: Path) -> None:
     assert other.claimed_at() == 12.5
     claim.end()
     claim.end()
-    second = other.claim()
-    assert board.claimed_at() is None
-    second.end()
+    other.claim().end()
 
 
 def test_a_lock_that_was_swept_away_is_made_anew(tmp_path: Path) -> None:
