@@ -79,13 +79,14 @@ class Storage:
         with self.lock:
             self._next_try = monotonic() + RETRY_SECONDS
             try:
-                has_moved = [self._take_in(name, need) for name, need in list(self._in_need.items())]
+                for name, need in self._in_need.items():
+                    self._take_in(name, need)
             except OSError:
                 return
-            if any(has_moved):
-                self._has_complained = False
-                logger.info("metrics of this process are shared again", extra={"folder": str(self.folder)})
-                self._find_again()
+            self._in_need = {}
+            self._has_complained = False
+            logger.info("metrics of this process are shared again", extra={"folder": str(self.folder)})
+            self._find_again()
 
     def own(self) -> Iterator[tuple[str, list[Entry]]]:
         """The numbers of this process alone, by file name."""
@@ -115,17 +116,15 @@ class Storage:
         for find_again in self._finders:
             find_again()
 
-    def _take_in(self, name: str, need: MemoryCells) -> bool:
-        """Whoever has found its cells before may count in ``need`` once more: that comes along the next time."""
-        cells, has_moved = self.cells(name), False
+    def _take_in(self, name: str, need: MemoryCells) -> None:
+        """What is taken is no longer there, in case the next one fails and all are asked again."""
+        cells = self.cells(name)
         for key, value, set_at in list(need.entries()):
             place, left = cells.index_of(key), need.index_of(key)
             if value or set_at:
-                has_moved = True
                 cells.view[place] = value if set_at else cells.view[place] + value
                 cells.view[place + 1] = set_at
                 need.view[left] = need.view[left + 1] = 0.0
-        return has_moved
 
     def _open(self, name: str) -> Cells:
         if self.folder is None:
