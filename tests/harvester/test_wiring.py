@@ -18,6 +18,7 @@ from harvester.metrics import Mishap
 from health.engine import stop_engine
 from health.signals import component_checked
 from health.status import ComponentHealth, HealthStatus
+from observability import get_metrics
 from observability.metrics import TASK_OUTCOMES, background_task_duration, background_tasks_completed
 from ratelimit import get_rate_limiter
 from ratelimit.identity import Identity
@@ -106,6 +107,24 @@ def test_keys_that_are_not_accepted_are_counted_by_why(client: Client) -> None:
         ("inactive_owner",): 1,
         ("malformed",): 1,
     }
+
+
+def told_by_requests() -> set[str]:
+    """The series of the page that a request can move, without their numbers."""
+    moved = ("http_", "rate_limit_", "errors_", "exceptions_", "cache_", "metrics_dropped_")
+    return {line.rpartition(" ")[0] for line in get_metrics().decode().splitlines() if line.startswith(moved)}
+
+
+@pytest.mark.django_db
+def test_ten_thousand_invented_keys_add_no_series(client: Client) -> None:
+    for key in (new_key(), "no key at all"):
+        client.get(CHEAP, headers={"X-API-Key": key})
+    watch, before = Watch(), told_by_requests()
+    for number in range(5_000):
+        client.get(CHEAP, headers={"X-API-Key": new_key()})
+        client.get(CHEAP, headers={"X-API-Key": f"invented {number}"})
+    assert told_by_requests() - before == set()
+    assert sum(watch.all_of(metrics.rate_limit_identity_failures).values()) == 10_000
 
 
 @pytest.fixture
