@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import wraps
 from threading import RLock, get_ident
@@ -72,7 +73,7 @@ class Ended(NamedTuple):
         return perf_counter() - self.started
 
 
-class Tracker:
+class Tracker(ABC):
     """Measures calls of a function that it decorates, or what runs inside ``with`` and ``async with``.
 
     Generators are refused with TypeError: what they do is done after the call.
@@ -107,12 +108,12 @@ class Tracker:
     ) -> None:
         self.__exit__(kind, error, traceback)
 
-    def _begin(self, args: tuple[Any, ...]) -> None:
+    def _begin(self, args: tuple[Any, ...]) -> None:  # noqa: B027 - most have nothing to do then
         """Before the call."""
 
+    @abstractmethod
     def _end(self, call: Ended) -> None:
         """After it."""
-        raise NotImplementedError
 
     def _decorate(self, function: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
         @wraps(function)
